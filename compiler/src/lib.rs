@@ -1,0 +1,1 @@
+//! Compiles a neural network written in TOML into Rust.

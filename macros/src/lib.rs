@@ -1,0 +1,1 @@
+//! The procedural macro of castnet. See the crate `castnet`.

@@ -1,0 +1,1 @@
+//! Vectorised, blocked kernels: what generated code calls.

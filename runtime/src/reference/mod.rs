@@ -1,0 +1,1 @@
+//! Every operation as plain safe loops, as the literature defines it: what the kernels are tested against.

@@ -1,0 +1,1 @@
+//! Instruction sets: the only place with intrinsics.
