@@ -1,1 +1,14 @@
 //! Every operation as plain safe loops, as the literature defines it: what the kernels are tested against.
+
+pub mod adaptive_pool2d;
+pub mod avg_pool2d;
+pub mod batch_norm;
+pub mod group_norm;
+pub mod layer_norm;
+pub mod local_response_norm;
+pub mod max_pool2d;
+pub mod max_unpool2d;
+pub mod upsample;
+
+#[cfg(test)]
+pub(crate) mod finite_difference;
