@@ -1,5 +1,10 @@
 //! castnet compiles a neural network written in TOML into Rust.
 
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
 pub mod kernels;
+#[cfg(feature = "std")]
 pub mod reference;
 pub mod simd;
