@@ -5,6 +5,7 @@
 extern crate alloc;
 
 pub mod kernels;
+pub mod parallel;
 #[cfg(feature = "std")]
 pub mod reference;
 pub mod simd;
