@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+pub mod buffer;
 pub mod kernels;
 pub mod parallel;
 #[cfg(feature = "std")]

@@ -1,4 +1,7 @@
 //! Vectorised, blocked kernels: what generated code calls.
+//!
+//! A kernel takes a [`Context`], a descriptor of sizes, and slices as long as the batch times the size of a sample; floats, `NCHW`.
+//! It writes its outputs and gradients and never adds to them. What lengths disagree is a bug of the caller and panics.
 
 pub mod adaptive_pool2d;
 pub mod avg_pool2d;
@@ -9,3 +12,9 @@ pub mod local_response_norm;
 pub mod max_unpool2d;
 pub mod pool2d;
 pub mod upsample;
+
+mod context;
+mod random;
+
+pub use context::Context;
+pub use random::Random;
