@@ -40,6 +40,12 @@ impl Context {
         }
     }
 
+    /// Fills the working memory with NaN, which a kernel that reads what it has not written shows.
+    #[cfg(all(test, feature = "std"))]
+    pub(crate) fn poison_scratch(&mut self) {
+        self.scratch.fill(f32::NAN);
+    }
+
     fn reserve(&mut self, len: usize) {
         if self.scratch.len() < len {
             // The old one goes first: it holds nothing that is needed, and both may be large.

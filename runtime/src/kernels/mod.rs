@@ -15,6 +15,8 @@ pub mod upsample;
 
 mod context;
 mod random;
+#[cfg(all(test, feature = "std"))]
+pub(crate) mod testing;
 
 pub use context::Context;
 pub use random::Random;
