@@ -1,1 +1,55 @@
-//! Compiles a neural network written in TOML into Rust.
+//! Compiles a neural network written in TOML into Rust: the library behind castnet's macro, usable without one.
+//!
+//! Data flows one way, and each stage has a type of its own:
+//! [`Source`] -> [`spec::Table`] -> [`graph::Graph`] -> [`shape::Shaped`] -> [`program::Program`] -> [`memory::Planned`] -> tokens.
+
+pub mod args;
+pub mod blocks;
+pub mod diagnostic;
+pub mod emit;
+pub mod gradient;
+pub mod graph;
+pub mod header;
+pub mod memory;
+pub mod ops;
+pub mod program;
+pub mod shape;
+pub mod source;
+pub mod spec;
+pub mod suggest;
+pub mod tokens;
+
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use emit::{Compiled, Item};
+pub use source::Source;
+
+use shape::Interface;
+
+/// What is left of a spec with errors.
+#[derive(Debug)]
+pub struct Failure {
+    /// The errors in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What is known of the network's inputs and outputs all the same.
+    pub interface: Interface,
+}
+
+impl Failure {
+    /// The errors as a terminal shows them, one after the other.
+    pub fn render(&self, source: &Source) -> String {
+        self.diagnostics.iter().map(|diagnostic| diagnostic.render(source)).collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+/// Compiles a spec. With errors, all independent ones come together.
+pub fn compile(source: &Source) -> Result<Compiled, Failure> {
+    let mut diagnostics = Diagnostics::default();
+    let table = spec::parse(source)
+        .map_err(|errors| Failure { diagnostics: errors.into_sorted(), interface: Interface::default() })?;
+    let graph = graph::build(source, &table, &mut diagnostics);
+    let shaped = shape::infer(graph, &mut diagnostics)
+        .map_err(|interface| Failure { diagnostics: diagnostics.into_sorted(), interface })?;
+    let evaluation = memory::plan(program::evaluation(&shaped));
+    let training = memory::plan(gradient::training(&shaped));
+    Ok(Compiled { shaped, evaluation, training })
+}

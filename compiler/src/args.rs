@@ -1,0 +1,412 @@
+//! Reads the arguments of one layer: every key is asked for by name and kind, and what is left over is unknown.
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::source::Span;
+use crate::spec::{Key, Table, Value, ValueKind};
+use crate::suggest::nearest;
+
+/// The largest size that an argument may state, 2^31 - 1: the product of two such sizes and the sum of a few fit into 64 bits.
+const MOST: usize = i32::MAX as usize;
+
+/// A layer in the text: what messages call it and which blocks placed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Site {
+    /// The full name, `layer1.0.conv1`.
+    pub name: String,
+    /// The type, `conv2d`.
+    pub kind: String,
+    /// What messages call it: `` layer `conv1` (conv2d) ``.
+    pub what: String,
+    /// The layer's header, `[[layer]]`.
+    pub span: Span,
+    /// The line of that, counted from 1.
+    pub line: usize,
+    /// The layers that placed the blocks around it, outermost first: where, and as which instance.
+    pub placed: Vec<(Span, String)>,
+}
+
+impl Site {
+    /// The site of a layer.
+    pub fn layer(name: &str, kind: &str, span: Span, line: usize, placed: Vec<(Span, String)>) -> Self {
+        Self { name: name.into(), kind: kind.into(), what: format!("layer `{name}` ({kind})"), span, line, placed }
+    }
+
+    /// The site of another table, such as `[network]`.
+    pub fn table(what: &str, span: Span) -> Self {
+        Self { name: what.into(), kind: what.into(), what: what.into(), span, line: 0, placed: Vec::new() }
+    }
+
+    /// What messages call it: `` layer `conv1` (conv2d) ``.
+    pub fn title(&self) -> &str {
+        &self.what
+    }
+
+    /// An error at a place inside this layer, with the lines that placed the blocks around it.
+    pub fn error(&self, title: impl Into<String>, span: Span, label: impl Into<String>) -> Diagnostic {
+        let mut diagnostic = Diagnostic::new(title).at(span, label);
+        for (span, instance) in &self.placed {
+            diagnostic = diagnostic.context(span.clone(), format!("placed here as `{instance}`"));
+        }
+        diagnostic
+    }
+}
+
+/// An argument and where it is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arg<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands; `None` for a default.
+    pub span: Option<Span>,
+    /// For a value that came in through `$name`: the name, and where the value itself is written.
+    pub given: Option<(String, Span)>,
+}
+
+impl<T> Arg<T> {
+    /// A value that nobody wrote.
+    pub fn default(value: T) -> Self {
+        Self { value, span: None, given: None }
+    }
+
+    fn new(value: T, at: &Value) -> Self {
+        Self { value, span: Some(at.span.clone()), given: at.given.clone() }
+    }
+
+    /// The same place with another value.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Arg<U> {
+        Arg { value: f(self.value), span: self.span, given: self.given }
+    }
+}
+
+/// The reader of one layer's table.
+#[derive(Debug)]
+pub struct Args<'a> {
+    site: &'a Site,
+    table: &'a Table,
+    asked: Vec<&'static str>,
+    failed: bool,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl<'a> Args<'a> {
+    /// A reader of `table`, whose errors speak of `site`.
+    pub fn new(site: &'a Site, table: &'a Table, diagnostics: &'a mut Diagnostics) -> Self {
+        Self { site, table, asked: Vec::new(), failed: false, diagnostics }
+    }
+
+    /// The layer it reads.
+    pub fn site(&self) -> &Site {
+        self.site
+    }
+
+    /// The line of the layer, counted from 1.
+    pub fn line(&self) -> usize {
+        self.site.line
+    }
+
+    /// Adds an error at an argument.
+    pub fn refuse(&mut self, value: &Value, title: String, label: impl Into<String>) {
+        self.refuse_with(value, title, label, |diagnostic| diagnostic);
+    }
+
+    /// Adds an error at an argument, completed by `more` with notes and help.
+    pub fn refuse_with(
+        &mut self,
+        value: &Value,
+        title: String,
+        label: impl Into<String>,
+        more: impl FnOnce(Diagnostic) -> Diagnostic,
+    ) {
+        let mut diagnostic = self.site.error(title, value.span.clone(), label);
+        if let Some((name, span)) = &value.given {
+            diagnostic = diagnostic.context(span.clone(), format!("`${name}` is given here"));
+        }
+        self.diagnostics.push(more(diagnostic));
+        self.failed = true;
+    }
+
+    fn wrong_kind(&mut self, key: &str, value: &Value, wanted: &str) {
+        let title = format!("{}: {key} must be {wanted}, not {}", self.site.title(), value.describe());
+        self.refuse(value, title, format!("must be {wanted}"));
+    }
+
+    /// The raw value of a key.
+    pub fn value(&mut self, key: &'static str) -> Option<Value> {
+        self.asked.push(key);
+        self.table.get(key).cloned()
+    }
+
+    fn missing(&mut self, key: &str, example: &str) {
+        let title = format!("{} needs {key}", self.site.title());
+        let site = self.site;
+        let diagnostic = site.error(title, site.span.clone(), format!("this layer has no {key}"));
+        self.diagnostics.push(diagnostic.help(format!("add `{key} = {example}` to the layer")));
+        self.failed = true;
+    }
+
+    /// A whole number, 1 or more.
+    pub fn size(&mut self, key: &'static str) -> Option<Arg<usize>> {
+        let value = self.value(key)?;
+        self.whole(key, &value, 1).map(|n| Arg::new(n, &value))
+    }
+
+    /// A whole number, 1 or more, that must be there.
+    pub fn required_size(&mut self, key: &'static str) -> Option<Arg<usize>> {
+        self.require(key, "16")?;
+        self.size(key)
+    }
+
+    fn require(&mut self, key: &'static str, example: &str) -> Option<()> {
+        if self.table.get(key).is_none() {
+            self.asked.push(key);
+            self.missing(key, example);
+            return None;
+        }
+        Some(())
+    }
+
+    /// A whole number of any sign.
+    pub fn integer(&mut self, key: &'static str) -> Option<Arg<i64>> {
+        let value = self.value(key)?;
+        match value.kind {
+            ValueKind::Integer(i) => Some(Arg::new(i, &value)),
+            _ => {
+                self.wrong_kind(key, &value, "a whole number");
+                None
+            }
+        }
+    }
+
+    /// A number for all `N` axes, or a list with one for each; none below `least`.
+    pub fn sizes<const N: usize>(&mut self, key: &'static str, least: usize) -> Option<Arg<[usize; N]>> {
+        let value = self.value(key)?;
+        self.read_sizes(key, &value, least).map(|sizes| Arg::new(sizes, &value))
+    }
+
+    /// The same for a value already at hand.
+    pub fn read_sizes<const N: usize>(&mut self, key: &str, value: &Value, least: usize) -> Option<[usize; N]> {
+        match &value.kind {
+            ValueKind::Array(items) if items.len() == N => {
+                let sizes: Vec<Option<usize>> = items.iter().map(|item| self.whole(key, item, least)).collect();
+                let sizes: Option<Vec<usize>> = sizes.into_iter().collect();
+                sizes?.try_into().ok()
+            }
+            ValueKind::Array(items) => {
+                let axes = if N == 1 { "one axis".to_string() } else { format!("{N} axes") };
+                let title = format!("{} has {axes}, but {key} lists {} numbers", self.site.title(), items.len());
+                self.refuse(value, title, format!("{} numbers for {axes}", items.len()));
+                None
+            }
+            ValueKind::Integer(_) => self.whole(key, value, least).map(|n| [n; N]),
+            _ => {
+                let wanted = if N == 1 { "a whole number" } else { "a whole number or a list of them, one per axis" };
+                self.wrong_kind(key, value, wanted);
+                None
+            }
+        }
+    }
+
+    /// [`Args::sizes`] that must be there.
+    pub fn required_sizes<const N: usize>(&mut self, key: &'static str, least: usize) -> Option<Arg<[usize; N]>> {
+        self.require(key, "3")?;
+        self.sizes(key, least)
+    }
+
+    fn whole(&mut self, key: &str, value: &Value, least: usize) -> Option<usize> {
+        match value.kind {
+            ValueKind::Integer(i) => match usize::try_from(i) {
+                Ok(n) if n > MOST => {
+                    let title = format!("{} says {key} = {i}, which is more than {MOST}", self.site.title());
+                    self.refuse(value, title, "too large");
+                    None
+                }
+                Ok(n) if n >= least => Some(n),
+                _ => {
+                    let title = format!("{} says {key} = {i}, which must be {least} or more", self.site.title());
+                    self.refuse(value, title, format!("must be {least} or more"));
+                    None
+                }
+            },
+            _ => {
+                self.wrong_kind(key, value, "a whole number");
+                None
+            }
+        }
+    }
+
+    /// A list of whole numbers, 1 or more each, of any length.
+    pub fn size_list(&mut self, key: &'static str) -> Option<Arg<Vec<usize>>> {
+        let value = self.value(key)?;
+        let items = match &value.kind {
+            ValueKind::Array(items) if !items.is_empty() => items.clone(),
+            ValueKind::Integer(_) => vec![value.clone()],
+            _ => {
+                self.wrong_kind(key, &value, "a list of whole numbers");
+                return None;
+            }
+        };
+        let sizes: Vec<Option<usize>> = items.iter().map(|item| self.whole(key, item, 1)).collect();
+        sizes.into_iter().collect::<Option<Vec<usize>>>().map(|sizes| Arg::new(sizes, &value))
+    }
+
+    /// A finite number.
+    pub fn number(&mut self, key: &'static str) -> Option<Arg<f64>> {
+        let value = self.value(key)?;
+        self.read_number(key, &value).map(|number| Arg::new(number, &value))
+    }
+
+    /// The same for a value already at hand. It must be a finite 32-bit float.
+    pub fn read_number(&mut self, key: &str, value: &Value) -> Option<f64> {
+        let number = match value.kind {
+            ValueKind::Integer(i) => i as f64,
+            ValueKind::Float(f) => f,
+            _ => {
+                self.wrong_kind(key, value, "a number");
+                return None;
+            }
+        };
+        if !(number as f32).is_finite() {
+            let title = format!("{} says {key} = {number}, which must be a finite number", self.site.title());
+            self.refuse(value, title, "must be finite");
+            return None;
+        }
+        Some(number)
+    }
+
+    /// A number for which `accept` holds; `wanted` says in words which.
+    pub fn number_where(
+        &mut self,
+        key: &'static str,
+        wanted: &str,
+        accept: impl FnOnce(f64) -> bool,
+    ) -> Option<Arg<f64>> {
+        let number = self.number(key)?;
+        if !accept(number.value) {
+            let value = self.table.get(key).cloned()?;
+            let title = format!("{} says {key} = {}, which must be {wanted}", self.site.title(), number.value);
+            self.refuse(&value, title, format!("must be {wanted}"));
+            return None;
+        }
+        Some(number)
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&mut self, key: &'static str) -> Option<Arg<bool>> {
+        let value = self.value(key)?;
+        match value.kind {
+            ValueKind::Boolean(b) => Some(Arg::new(b, &value)),
+            _ => {
+                self.wrong_kind(key, &value, "true or false");
+                None
+            }
+        }
+    }
+
+    /// One of the known words.
+    pub fn word<T: Clone>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<Arg<T>> {
+        let value = self.value(key)?;
+        self.read_word(key, &value, words).map(|word| Arg::new(word, &value))
+    }
+
+    /// The same for a value already at hand.
+    pub fn read_word<T: Clone>(&mut self, key: &str, value: &Value, words: &[(&'static str, T)]) -> Option<T> {
+        let Some(text) = value.as_str() else {
+            self.wrong_kind(key, value, &list_words(words.iter().map(|(word, _)| *word)));
+            return None;
+        };
+        if let Some((_, known)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(known.clone());
+        }
+        let title = format!("{} says {key} = {text:?}, which is not known", self.site.title());
+        let known = list_words(words.iter().map(|(word, _)| *word));
+        let near = nearest(text, words.iter().map(|(word, _)| *word));
+        self.refuse_with(value, title, format!("must be {known}"), |diagnostic| match near {
+            Some(near) => diagnostic.help(format!("did you mean {near:?}?")),
+            None => diagnostic,
+        });
+        None
+    }
+
+    /// The name of another layer.
+    pub fn reference(&mut self, key: &'static str) -> Option<Arg<String>> {
+        let value = self.value(key)?;
+        match value.as_str() {
+            Some(name) => Some(Arg::new(name.to_string(), &value)),
+            None => {
+                self.wrong_kind(key, &value, "the name of a layer");
+                None
+            }
+        }
+    }
+
+    /// [`Args::reference`] that must be there.
+    pub fn required_reference(&mut self, key: &'static str) -> Option<Arg<String>> {
+        self.require(key, "\"pool1\"")?;
+        self.reference(key)
+    }
+
+    /// A list of names of layers.
+    pub fn references(&mut self, key: &'static str) -> Option<Vec<Arg<String>>> {
+        let value = self.value(key)?;
+        let ValueKind::Array(items) = &value.kind else {
+            self.wrong_kind(key, &value, "a list of names of layers");
+            return None;
+        };
+        let mut names = Vec::new();
+        for item in items {
+            match item.as_str() {
+                Some(name) => names.push(Arg::new(name.to_string(), item)),
+                None => {
+                    self.wrong_kind(key, item, "the name of a layer");
+                    return None;
+                }
+            }
+        }
+        Some(names)
+    }
+
+    /// Reports the keys that nothing asked for. Whether all was well.
+    pub fn finish(mut self) -> bool {
+        let unknown: Vec<Key> = self
+            .table
+            .entries
+            .iter()
+            .map(|(key, _)| key)
+            .filter(|key| !self.asked.contains(&key.name.as_str()))
+            .cloned()
+            .collect();
+        for key in unknown {
+            self.diagnostics.push(unknown_key(self.site, &key, &self.asked));
+            self.failed = true;
+        }
+        !self.failed
+    }
+}
+
+/// The error for a key that a layer does not know.
+fn unknown_key(site: &Site, key: &Key, known: &[&'static str]) -> Diagnostic {
+    let title = format!("{} has no key `{}`", site.title(), key.name);
+    let diagnostic = site.error(title, key.span.clone(), "not known here");
+    match nearest(&key.name, known.iter().copied()) {
+        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+        None => diagnostic.help(format!("{} knows {}", site.kind, list_names(known.iter().copied()))),
+    }
+}
+
+/// `"a", "b" or "c"`.
+pub fn list_words<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    join_last(words.into_iter().map(|word| format!("{word:?}")).collect(), "or")
+}
+
+/// `a, b and c`.
+pub fn list_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    join_last(names.into_iter().map(str::to_string).collect(), "and")
+}
+
+fn join_last(mut words: Vec<String>, link: &str) -> String {
+    match words.pop() {
+        None => String::new(),
+        Some(last) if words.is_empty() => last,
+        Some(last) => format!("{} {link} {last}", words.join(", ")),
+    }
+}

@@ -1,0 +1,121 @@
+//! Rust names for layers and values: unique, snake case, never a keyword.
+
+use crate::graph::ValueId;
+use crate::program::What;
+use crate::shape::Shaped;
+use proc_macro2::{Ident, Span};
+use std::collections::HashSet;
+
+/// The names of one network's generated code.
+#[derive(Debug)]
+pub(super) struct Names {
+    functions: Vec<String>,
+    inputs: Vec<String>,
+}
+
+/// Words that the generated functions use, and Rust's keywords.
+const TAKEN: &str = "context parameters buffers arena gradients inputs input output saved indices grad_output grad_input \
+    castnet self super crate as async await box break const continue do dyn else enum extern false final fn for gen if impl in \
+    let loop macro match mod move mut override priv pub ref return static struct trait true try type typeof unsafe unsized \
+    use virtual where while yield abstract become union";
+
+impl Names {
+    /// Names for all layers and inputs. Every name that grows out of them by a suffix is unique too.
+    pub fn new(shaped: &Shaped) -> Self {
+        let mut taken: HashSet<String> = TAKEN.split_whitespace().map(str::to_string).collect();
+        let mut claim = |name: &str| {
+            let base = snake_case(name);
+            let mut name = base.clone();
+            let mut count = 1;
+            while clashes(&taken, &name) {
+                count += 1;
+                name = format!("{base}_{count}");
+            }
+            taken.insert(name.clone());
+            name
+        };
+        let functions = shaped.nodes.iter().map(|node| claim(&node.site.name)).collect();
+        let inputs = shaped.header.inputs.iter().map(|input| claim(&format!("{}_in", input.name))).collect();
+        Self { functions, inputs }
+    }
+
+    /// The forward function of a layer, with a suffix for its other functions.
+    pub fn function(&self, node: usize, suffix: &str) -> Ident {
+        ident(&format!("{}{suffix}", self.functions[node]))
+    }
+
+    /// The `static` with a layer's descriptor.
+    pub fn descriptor(&self, node: usize) -> Ident {
+        ident(&self.functions[node].to_uppercase())
+    }
+
+    /// The variable for a storage.
+    pub fn variable(&self, what: What) -> Ident {
+        let value = |value: ValueId| match value {
+            ValueId::Input(i) => self.inputs[i].clone(),
+            ValueId::Node(n) => format!("{}_out", self.functions[n]),
+        };
+        ident(&match what {
+            What::Value(v) => value(v),
+            What::Saved(n) => format!("{}_saved", self.functions[n]),
+            What::Gradient(v) => format!("{}_grad", value(v)),
+            What::Contribution(v, count) => format!("{}_grad_{}", value(v), count + 1),
+        })
+    }
+}
+
+const SUFFIXES: [&str; 7] = ["_train", "_grad_parameters", "_grad_input", "_out", "_saved", "_out_grad", "_in"];
+
+/// Whether a name, or one that grows out of it, is taken.
+fn clashes(taken: &HashSet<String>, name: &str) -> bool {
+    if taken.contains(name) {
+        return true;
+    }
+    // `conv1_out` as a layer beside `conv1`, in either order.
+    taken.iter().any(|other| {
+        let longer = |long: &str, short: &str| {
+            long.strip_prefix(short).is_some_and(|rest| SUFFIXES.iter().any(|suffix| rest.starts_with(suffix)))
+        };
+        other.len() != name.len() && (longer(other, name) || longer(name, other))
+    })
+}
+
+/// `Layer1.0-Conv` -> `layer1_0_conv`.
+fn snake_case(name: &str) -> String {
+    let mut text = String::new();
+    for c in name.chars() {
+        let c = if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+        if c != '_' || !text.ends_with('_') {
+            text.push(c);
+        }
+    }
+    let text = text.trim_matches('_');
+    if text.starts_with(|c: char| c.is_ascii_lowercase()) { text.to_string() } else { format!("layer_{text}") }
+}
+
+fn ident(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_snake_case() {
+        assert_eq!(snake_case("layer1.0.conv1"), "layer1_0_conv1");
+        assert_eq!(snake_case("Conv-1"), "conv_1");
+        assert_eq!(snake_case("1x1"), "layer_1x1");
+        assert_eq!(snake_case("été"), "layer_t");
+        assert_eq!(snake_case("a._b_"), "a_b");
+    }
+
+    #[test]
+    fn names_that_grow_do_not_clash() {
+        let taken: HashSet<String> = ["conv1_out".to_string(), "context".to_string()].into();
+        assert!(clashes(&taken, "conv1"));
+        assert!(clashes(&taken, "context"));
+        assert!(!clashes(&taken, "conv2"));
+        assert!(!clashes(&taken, "conv"));
+    }
+}

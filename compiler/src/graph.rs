@@ -1,0 +1,640 @@
+//! Second stage: tables -> typed layers joined by values. Blocks are expanded, names resolved, the order is fixed.
+
+use crate::args::{Arg, Args, Site};
+use crate::blocks::{self, Block, Scope};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::header::{self, Header, NAME_RULE, is_name};
+use crate::ops::{self, Arity, Layer, LayerType};
+use crate::source::{Source, Span};
+use crate::spec::{Table, Value, ValueKind};
+use crate::suggest::nearest;
+use std::collections::{BTreeSet, HashMap};
+
+/// A value that flows in the network: an input, or the result of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ValueId {
+    /// An input of the network, counted in the order of the text.
+    Input(usize),
+    /// The result of a node.
+    Node(usize),
+}
+
+/// A layer with its place in the graph.
+#[derive(Debug)]
+pub struct Node {
+    /// Its name, type and place in the text.
+    pub site: Site,
+    /// Its arguments; `None` where they could not be read.
+    pub layer: Option<Box<dyn Layer>>,
+    /// What flows in; `None` where a name could not be resolved.
+    pub inputs: Vec<Option<ValueId>>,
+    /// For unpooling: the pooling layer whose indices it takes.
+    pub indices: Option<usize>,
+    /// Whether an unpooling layer takes this one's indices.
+    pub gives_indices: bool,
+}
+
+/// The network as typed layers, each after those whose results it takes.
+#[derive(Debug)]
+pub struct Graph {
+    /// What `[network]` says.
+    pub header: Header,
+    /// The layers in an order in which they can run: the order of the text wherever that is one.
+    pub nodes: Vec<Node>,
+    /// The values that the network returns; `None` where a name could not be resolved.
+    pub outputs: Vec<Option<ValueId>>,
+}
+
+/// More layers than any network has; a `repeat` past it is a slip of the finger.
+const MOST_LAYERS: usize = 100_000;
+
+/// Builds the graph. Errors go to `diagnostics`; what could be understood is returned for the next stage to check.
+pub fn build(source: &Source, root: &Table, diagnostics: &mut Diagnostics) -> Graph {
+    report_unknown_tables(root, diagnostics);
+    let header = header::read(root, diagnostics);
+    let blocks = blocks::read(root, diagnostics);
+    let layers = blocks::read_layers(root, diagnostics);
+    if layers.is_empty() && !root.keys().any(|key| key == "layer") {
+        diagnostics.push(
+            Diagnostic::new("the spec has no layers")
+                .at(header.span.clone(), "nothing follows")
+                .help("add the first one as [[layer]] with a `type`"),
+        );
+    }
+    let mut expander = Expander {
+        source,
+        blocks: &blocks,
+        slots: (0..header.inputs.len()).map(|i| Slot::Value(ValueId::Input(i))).collect(),
+        drafts: Vec::new(),
+        names: HashMap::new(),
+        diagnostics,
+    };
+    let mut scope = HashMap::new();
+    for (i, input) in header.inputs.iter().enumerate() {
+        scope.insert(input.name.clone(), i);
+        expander.names.insert(input.name.clone(), input.span.clone());
+    }
+    let entry = if header.inputs.is_empty() { expander.unknown() } else { 0 };
+    let top = Placing { prefix: "", entry, scope: Scope { block: None, values: &[] }, stack: &[], placed: &[] };
+    let last = expander.place(&layers, top, &mut scope);
+    let outputs = match &header.outputs {
+        None => vec![last],
+        Some(names) => names.iter().map(|name| expander.find_output(name, &scope, &header)).collect(),
+    };
+    let resolve = Resolve { slots: &expander.slots };
+    let outputs: Vec<Option<ValueId>> = outputs.into_iter().map(|slot| resolve.value(slot)).collect();
+    let nodes: Vec<Node> = expander.drafts.iter().map(|draft| draft.node(&resolve)).collect();
+    blocks::report_unused(&blocks, diagnostics);
+    let (nodes, outputs) = order(nodes, outputs, diagnostics);
+    let mut nodes = link_indices(nodes, diagnostics);
+    report_dead(&header, &mut nodes, &outputs, diagnostics);
+    Graph { header, nodes, outputs }
+}
+
+fn report_unknown_tables(root: &Table, diagnostics: &mut Diagnostics) {
+    const KNOWN: [&str; 3] = ["network", "layer", "block"];
+    for (key, _) in root.entries.iter().filter(|(key, _)| !KNOWN.contains(&key.name.as_str())) {
+        let diagnostic = Diagnostic::new(format!("a spec has no `{}`", key.name))
+            .at(key.span.clone(), "only [network], [[layer]] and [block.name] stand at the top");
+        diagnostics.push(match nearest(&key.name, KNOWN) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None => diagnostic,
+        });
+    }
+}
+
+/// A name's meaning while the graph is built.
+#[derive(Debug, Clone, Copy)]
+enum Slot {
+    Value(ValueId),
+    /// What flows into a placed block, or a layer named before it stands in the text: known later.
+    Alias(Option<usize>),
+}
+
+type SlotId = usize;
+
+/// A layer whose inputs are not resolved yet.
+#[derive(Debug)]
+struct Draft {
+    site: Site,
+    layer: Option<Box<dyn Layer>>,
+    inputs: Vec<SlotId>,
+    indices: Option<SlotId>,
+}
+
+impl Draft {
+    fn node(&self, resolve: &Resolve<'_>) -> Node {
+        Node {
+            site: self.site.clone(),
+            layer: self.layer.as_ref().map(|layer| layer.boxed()),
+            inputs: self.inputs.iter().map(|&slot| resolve.value(slot)).collect(),
+            indices: self.indices.and_then(|slot| resolve.value(slot)).and_then(|value| match value {
+                ValueId::Node(node) => Some(node),
+                ValueId::Input(_) => None,
+            }),
+            gives_indices: false,
+        }
+    }
+}
+
+struct Resolve<'a> {
+    slots: &'a [Slot],
+}
+
+impl Resolve<'_> {
+    /// Follows aliases; `None` for a name that is unknown or stands for itself.
+    fn value(&self, mut slot: SlotId) -> Option<ValueId> {
+        for _ in 0..=self.slots.len() {
+            match self.slots[slot] {
+                Slot::Value(value) => return Some(value),
+                Slot::Alias(next) => slot = next?,
+            }
+        }
+        None
+    }
+}
+
+/// Where a run of layers is placed.
+#[derive(Clone, Copy)]
+struct Placing<'a> {
+    prefix: &'a str,
+    entry: SlotId,
+    scope: Scope<'a>,
+    /// The blocks that are being placed, outermost first.
+    stack: &'a [&'a str],
+    placed: &'a [(Span, String)],
+}
+
+/// A layer of the run at hand, before the names in it are resolved.
+struct Pending {
+    site: Site,
+    previous: SlotId,
+    input: Option<Arg<String>>,
+    many: Option<Vec<Arg<String>>>,
+    indices: Option<Arg<String>>,
+    target: Target,
+}
+
+enum Target {
+    Draft(usize),
+    /// The alias that is the first instance's `@input`.
+    Entry(SlotId),
+}
+
+struct Expander<'a> {
+    source: &'a Source,
+    blocks: &'a [Block],
+    slots: Vec<Slot>,
+    drafts: Vec<Draft>,
+    /// Full names and where they are given.
+    names: HashMap<String, Span>,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Expander<'_> {
+    fn slot(&mut self, slot: Slot) -> SlotId {
+        self.slots.push(slot);
+        self.slots.len() - 1
+    }
+
+    /// A value that nobody knows, because of an error that has been reported.
+    fn unknown(&mut self) -> SlotId {
+        self.slot(Slot::Alias(None))
+    }
+
+    /// Places a run of layers: first all of them, so that every name is known, then the names in them. Returns the last one's slot.
+    fn place(&mut self, layers: &[Table], placing: Placing<'_>, scope: &mut HashMap<String, SlotId>) -> SlotId {
+        let mut pending = Vec::new();
+        let mut previous = placing.entry;
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for table in layers {
+            if self.drafts.len() > MOST_LAYERS {
+                let title = format!("the network has more than {MOST_LAYERS} layers");
+                self.diagnostics.push(Diagnostic::new(title).at(table.span.clone(), "while this was being placed"));
+                break;
+            }
+            let table = placing.scope.substitute(table, self.diagnostics);
+            let (kind, is_block) = self.kind_of(&table, placing);
+            let count = counts.entry(kind.clone()).or_default();
+            *count += 1;
+            let (local, name_span) = self.local_name(&table, &kind, *count);
+            let full = format!("{}{local}", placing.prefix);
+            let line = self.source.line(table.span.start);
+            let site = Site::layer(&full, &kind, table.span.clone(), line, placing.placed.to_vec());
+            self.claim(&full, &name_span, &site);
+            let output = if is_block {
+                self.place_block(&table, site, placing, previous, &local, &mut pending)
+            } else {
+                self.place_layer(&table, site, previous, &mut pending)
+            };
+            scope.insert(local, output);
+            previous = output;
+        }
+        for layer in pending {
+            self.resolve(layer, placing, scope);
+        }
+        previous
+    }
+
+    /// The type or the block of a layer; `?` where neither can be read.
+    fn kind_of(&mut self, table: &Table, placing: Placing<'_>) -> (String, bool) {
+        let title = |what: &str| format!("a layer {what}");
+        match (table.get("type"), table.get("block")) {
+            (Some(value), None) => match value.as_str() {
+                Some(kind) => {
+                    if ops::find(kind).is_none() {
+                        self.report_unknown_type(kind, value, placing);
+                    }
+                    return (kind.to_string(), false);
+                }
+                None => {
+                    let title = format!("a layer's type must be a word, not {}", value.describe());
+                    self.diagnostics.push(Diagnostic::new(title).at(value.span.clone(), "write type = \"conv2d\""));
+                }
+            },
+            (None, Some(value)) => match value.as_str() {
+                Some(kind) => return (kind.to_string(), true),
+                None => {
+                    let title = format!("a layer's block must be a name, not {}", value.describe());
+                    self.diagnostics.push(Diagnostic::new(title).at(value.span.clone(), "the name of a block"));
+                }
+            },
+            (Some(_), Some(block)) => {
+                let diagnostic = Diagnostic::new(title("has both a type and a block"));
+                self.diagnostics.push(diagnostic.at(block.span.clone(), "keep one of the two"));
+            }
+            (None, None) => {
+                let diagnostic = Diagnostic::new(title("has no type"))
+                    .at(table.span.clone(), "no `type` below this line")
+                    .help("add `type = \"conv2d\"` or another type to the layer");
+                self.diagnostics.push(diagnostic);
+            }
+        }
+        ("?".into(), false)
+    }
+
+    fn report_unknown_type(&mut self, kind: &str, value: &Value, placing: Placing<'_>) {
+        let mut diagnostic =
+            Diagnostic::new(format!("there is no layer type {kind:?}")).at(value.span.clone(), "not known");
+        for (span, instance) in placing.placed {
+            diagnostic = diagnostic.context(span.clone(), format!("placed here as `{instance}`"));
+        }
+        if self.blocks.iter().any(|block| block.key.name == kind) {
+            diagnostic = diagnostic.help(format!("`{kind}` is a block: write block = {kind:?}"));
+        } else if let Some(near) = nearest(kind, ops::LAYERS.iter().map(|layer| layer.name)) {
+            diagnostic = diagnostic.help(format!("did you mean {near:?}?"));
+        }
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn local_name(&mut self, table: &Table, kind: &str, count: usize) -> (String, Span) {
+        let generated = format!("{kind}{count}");
+        let Some(value) = table.get("name") else { return (generated, table.span.clone()) };
+        match value.as_str() {
+            Some(name) if is_name(name) => (name.to_string(), value.span.clone()),
+            Some(name) => {
+                let title = format!("a layer cannot be called {name:?}");
+                self.diagnostics.push(Diagnostic::new(title).at(value.span.clone(), NAME_RULE));
+                (generated, value.span.clone())
+            }
+            None => {
+                let title = format!("a layer's name must be text, not {}", value.describe());
+                self.diagnostics.push(Diagnostic::new(title).at(value.span.clone(), "must be text"));
+                (generated, value.span.clone())
+            }
+        }
+    }
+
+    /// Notes a full name; one used twice is an error.
+    fn claim(&mut self, full: &str, span: &Span, site: &Site) {
+        if let Some(first) = self.names.get(full) {
+            let title = format!("the name `{full}` is used twice");
+            let diagnostic =
+                site.error(title, span.clone(), "used again here").context(first.clone(), "first used here");
+            self.diagnostics.push(diagnostic);
+        } else {
+            self.names.insert(full.to_string(), span.clone());
+        }
+    }
+
+    fn place_layer(&mut self, table: &Table, site: Site, previous: SlotId, pending: &mut Vec<Pending>) -> SlotId {
+        let draft = self.drafts.len();
+        let kind = ops::find(&site.kind);
+        let mut args = Args::new(&site, table, self.diagnostics);
+        for key in ["name", "type"] {
+            args.value(key);
+        }
+        let (mut input, mut many, mut indices, mut layer) = (None, None, None, None);
+        if let Some(LayerType { arity, takes_indices, parse, .. }) = kind {
+            match arity {
+                Arity::One => input = args.reference("input"),
+                Arity::Many => {
+                    many = args.references("inputs");
+                    if table.get("inputs").is_none() || many.as_ref().is_some_and(|names| names.len() < 2) {
+                        let at = table.entry("inputs").map_or(&table.span, |(_, value)| &value.span).clone();
+                        let value = Value { kind: ValueKind::Boolean(false), span: at, given: None };
+                        let title = format!("{} needs two inputs or more", site.title());
+                        args.refuse_with(&value, title, "too few inputs", |diagnostic| {
+                            diagnostic.help("name them: inputs = [\"a\", \"b\"]")
+                        });
+                    }
+                }
+            }
+            if *takes_indices {
+                indices = args.required_reference("indices");
+            }
+            let parsed = parse(&mut args);
+            if args.finish() {
+                layer = parsed;
+            }
+        }
+        self.drafts.push(Draft { site: site.clone(), layer, inputs: Vec::new(), indices: None });
+        pending.push(Pending { site, previous, input, many, indices, target: Target::Draft(draft) });
+        self.slot(Slot::Value(ValueId::Node(draft)))
+    }
+
+    fn place_block(
+        &mut self,
+        table: &Table,
+        site: Site,
+        placing: Placing<'_>,
+        previous: SlotId,
+        local: &str,
+        pending: &mut Vec<Pending>,
+    ) -> SlotId {
+        let mut args = Args::new(&site, table, self.diagnostics);
+        for key in ["name", "block", "with"] {
+            args.value(key);
+        }
+        let input = args.reference("input");
+        let repeat = args.size("repeat").map(|arg| arg.value);
+        let entry = self.slots.len();
+        let well = args.finish();
+        self.slots.push(Slot::Alias(None));
+        pending.push(Pending {
+            site: site.clone(),
+            previous,
+            input,
+            many: None,
+            indices: None,
+            target: Target::Entry(entry),
+        });
+        let blocks = self.blocks;
+        let Some(block) = blocks.iter().find(|block| block.key.name == site.kind) else {
+            self.report_unknown_block(&site, table);
+            return self.unknown();
+        };
+        block.placed.set(true);
+        if placing.stack.contains(&site.kind.as_str()) {
+            let span = table.get("block").map_or(table.span.clone(), |value| value.span.clone());
+            let chain: Vec<&str> = placing.stack.iter().copied().chain([site.kind.as_str()]).collect();
+            let title = format!("block `{}` places itself", site.kind);
+            self.diagnostics.push(
+                Diagnostic::new(title)
+                    .at(span, "the block would never end")
+                    .note(format!("the blocks around this layer: {}", chain.join(" > "))),
+            );
+            return self.unknown();
+        }
+        let values = blocks::bind(block, table.get("with"), self.diagnostics);
+        if !well {
+            return self.unknown();
+        }
+        let stack: Vec<&str> = placing.stack.iter().copied().chain([site.kind.as_str()]).collect();
+        let place_span = table.get("block").map_or(table.span.clone(), |value| value.span.clone());
+        let mut output = entry;
+        for i in 0..repeat.unwrap_or(1) {
+            let instance = match repeat {
+                Some(_) => format!("{}{local}.{i}", placing.prefix),
+                None => format!("{}{local}", placing.prefix),
+            };
+            let mut placed = placing.placed.to_vec();
+            placed.push((place_span.clone(), instance.clone()));
+            let prefix = format!("{instance}.");
+            let inner = Placing {
+                prefix: &prefix,
+                entry: output,
+                scope: Scope { block: Some(block), values: &values },
+                stack: &stack,
+                placed: &placed,
+            };
+            output = self.place(&block.layers, inner, &mut HashMap::new());
+            if self.drafts.len() > MOST_LAYERS {
+                break;
+            }
+        }
+        output
+    }
+
+    fn report_unknown_block(&mut self, site: &Site, table: &Table) {
+        let span = table.get("block").map_or(table.span.clone(), |value| value.span.clone());
+        let diagnostic = site.error(format!("there is no block `{}`", site.kind), span, "not defined in this file");
+        self.diagnostics.push(match nearest(&site.kind, self.blocks.iter().map(|block| block.key.name.as_str())) {
+            Some(near) => diagnostic.help(format!("did you mean {near:?}?")),
+            None => diagnostic.help(format!("define it: [block.{}] and [[block.{}.layer]]", site.kind, site.kind)),
+        });
+    }
+
+    fn resolve(&mut self, layer: Pending, placing: Placing<'_>, scope: &HashMap<String, SlotId>) {
+        let Pending { site, previous, input, many, indices, target } = layer;
+        let inputs: Vec<SlotId> = match (many, input) {
+            (Some(names), _) => names.iter().map(|name| self.look_up(name, &site, placing, scope)).collect(),
+            (None, Some(name)) => vec![self.look_up(&name, &site, placing, scope)],
+            (None, None) => vec![previous],
+        };
+        match target {
+            Target::Entry(alias) => self.slots[alias] = Slot::Alias(Some(inputs[0])),
+            Target::Draft(draft) => {
+                let indices = indices.map(|name| self.look_up(&name, &site, placing, scope));
+                self.drafts[draft].inputs = inputs;
+                self.drafts[draft].indices = indices;
+            }
+        }
+    }
+
+    fn look_up(
+        &mut self,
+        name: &Arg<String>,
+        site: &Site,
+        placing: Placing<'_>,
+        scope: &HashMap<String, SlotId>,
+    ) -> SlotId {
+        if name.value == "@input" && placing.scope.block.is_some() {
+            return placing.entry;
+        }
+        if let Some(&slot) = scope.get(&name.value) {
+            return slot;
+        }
+        let span = name.span.clone().unwrap_or_else(|| site.span.clone());
+        let title = format!("{} takes `{}`, which does not exist", site.title(), name.value);
+        let mut diagnostic = site.error(title, span, "no layer or input is called so");
+        if name.value == "@input" {
+            diagnostic =
+                diagnostic.help("@input is what flows into a block: outside of a block name a layer or an input");
+        } else if let Some(near) = nearest(&name.value, scope.keys().map(String::as_str).collect::<BTreeSet<_>>()) {
+            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+        }
+        if placing.scope.block.is_some() && self.names.contains_key(&name.value) {
+            diagnostic = diagnostic.note("a block sees its own layers and @input, nothing outside");
+        }
+        self.diagnostics.push(diagnostic);
+        self.unknown()
+    }
+
+    /// An output: a layer of the top, or a layer inside a placed block by its full name.
+    fn find_output(&mut self, name: &Arg<String>, scope: &HashMap<String, SlotId>, header: &Header) -> SlotId {
+        let is_input = header.inputs.iter().any(|input| input.name == name.value);
+        if let (Some(&slot), false) = (scope.get(&name.value), is_input) {
+            return slot;
+        }
+        if let Some(draft) = self.drafts.iter().position(|draft| draft.site.name == name.value) {
+            return self.slot(Slot::Value(ValueId::Node(draft)));
+        }
+        let span = name.span.clone().unwrap_or_else(|| header.span.clone());
+        let title = if is_input {
+            format!("output `{}` is an input, not a layer", name.value)
+        } else {
+            format!("output `{}` does not exist", name.value)
+        };
+        let diagnostic = Diagnostic::new(title).at(span, "no layer is called so");
+        let names: Vec<&str> = self.drafts.iter().map(|draft| draft.site.name.as_str()).collect();
+        self.diagnostics.push(match nearest(&name.value, names) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None => diagnostic,
+        });
+        self.unknown()
+    }
+}
+
+/// Sorts the nodes so that each comes after those it takes from, keeping the order of the text where that is possible.
+fn order(
+    nodes: Vec<Node>,
+    outputs: Vec<Option<ValueId>>,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<Node>, Vec<Option<ValueId>>) {
+    let sources = |node: &Node| -> Vec<usize> {
+        let values = node.inputs.iter().flatten().filter_map(|value| match value {
+            ValueId::Node(n) => Some(*n),
+            ValueId::Input(_) => None,
+        });
+        values.chain(node.indices).collect()
+    };
+    let mut waiting: Vec<usize> = nodes.iter().map(|node| sources(node).len()).collect();
+    let mut users: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+    for (i, node) in nodes.iter().enumerate() {
+        for source in sources(node) {
+            users[source].push(i);
+        }
+    }
+    let mut ready: BTreeSet<usize> = (0..nodes.len()).filter(|&i| waiting[i] == 0).collect();
+    let mut position = vec![usize::MAX; nodes.len()];
+    let mut sorted = Vec::with_capacity(nodes.len());
+    while let Some(next) = ready.pop_first() {
+        position[next] = sorted.len();
+        sorted.push(next);
+        for &user in &users[next] {
+            waiting[user] -= 1;
+            if waiting[user] == 0 {
+                ready.insert(user);
+            }
+        }
+    }
+    if sorted.len() < nodes.len() {
+        report_cycle(&nodes, &position, sources, diagnostics);
+    }
+    let place = |value: ValueId| match value {
+        ValueId::Node(n) => (position[n] != usize::MAX).then(|| ValueId::Node(position[n])),
+        input => Some(input),
+    };
+    let mut nodes: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
+    let sorted = sorted.into_iter().filter_map(|i| nodes[i].take()).map(|mut node| {
+        node.inputs = node.inputs.iter().map(|value| value.and_then(place)).collect();
+        node.indices = node.indices.map(|n| position[n]);
+        node
+    });
+    (sorted.collect(), outputs.into_iter().map(|value| value.and_then(place)).collect())
+}
+
+/// Names the layers of one cycle, in the order in which values would flow.
+fn report_cycle(
+    nodes: &[Node],
+    position: &[usize],
+    sources: impl Fn(&Node) -> Vec<usize>,
+    diagnostics: &mut Diagnostics,
+) {
+    let inside = |i: &usize| position[*i] == usize::MAX;
+    let Some(mut at) = (0..nodes.len()).find(inside) else { return };
+    let mut path = Vec::new();
+    while !path.contains(&at) {
+        path.push(at);
+        match sources(&nodes[at]).into_iter().find(inside) {
+            Some(next) => at = next,
+            None => return,
+        }
+    }
+    let start = path.iter().position(|&i| i == at).unwrap_or(0);
+    let mut cycle: Vec<usize> = path[start..].to_vec();
+    cycle.reverse();
+    let first = cycle.iter().enumerate().min_by_key(|&(_, i)| *i).map_or(0, |(at, _)| at);
+    cycle.rotate_left(first);
+    let names: Vec<String> = cycle.iter().chain(cycle.first()).map(|&i| format!("`{}`", nodes[i].site.name)).collect();
+    let site = &nodes[cycle[0]].site;
+    let title = format!("{} is part of a cycle", site.title());
+    let mut diagnostic = site.error(title, site.span.clone(), "its result flows back into it");
+    for &other in &cycle[1..] {
+        diagnostic =
+            diagnostic.context(nodes[other].site.span.clone(), format!("through `{}`", nodes[other].site.name));
+    }
+    diagnostics.push(diagnostic.note(format!("the cycle: {}", names.join(" -> "))));
+}
+
+/// Marks the pooling layers whose indices are taken; anything else cannot give indices.
+fn link_indices(mut nodes: Vec<Node>, diagnostics: &mut Diagnostics) -> Vec<Node> {
+    for i in 0..nodes.len() {
+        let Some(source) = nodes[i].indices else { continue };
+        if ops::find(&nodes[source].site.kind).is_some_and(|kind| kind.gives_indices) {
+            nodes[source].gives_indices = true;
+        } else {
+            let title = format!("{} takes indices from {}", nodes[i].site.title(), nodes[source].site.title());
+            let site = &nodes[i].site;
+            diagnostics.push(
+                site.error(title, site.span.clone(), "indices come from a max_pool2d")
+                    .context(nodes[source].site.span.clone(), "has no indices"),
+            );
+            nodes[i].layer = None;
+        }
+    }
+    nodes
+}
+
+/// Reports layers and inputs that nothing uses.
+fn report_dead(header: &Header, nodes: &mut [Node], outputs: &[Option<ValueId>], diagnostics: &mut Diagnostics) {
+    if !diagnostics.is_empty() {
+        return; // A name that could not be resolved makes others look unused.
+    }
+    let mut used: BTreeSet<ValueId> = outputs.iter().flatten().copied().collect();
+    for node in nodes.iter() {
+        used.extend(node.inputs.iter().flatten());
+        used.extend(node.indices.map(ValueId::Node));
+    }
+    for (i, node) in nodes.iter().enumerate() {
+        if !used.contains(&ValueId::Node(i)) {
+            let title = format!("nothing uses the result of {}", node.site.title());
+            let help =
+                format!("remove it, name it as another layer's input, or add outputs = [{:?}, …]", node.site.name);
+            diagnostics.push(
+                node.site.error(title, node.site.span.clone(), "no layer takes it, and it is no output").help(help),
+            );
+        }
+    }
+    for (i, input) in header.inputs.iter().enumerate() {
+        if !used.contains(&ValueId::Input(i)) {
+            let title = format!("nothing uses the input `{}`", input.name);
+            diagnostics.push(
+                Diagnostic::new(title)
+                    .at(input.span.clone(), "no layer takes it")
+                    .help("remove it, or name it as a layer's input"),
+            );
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The `[network]` table: inputs, outputs, loss, choices for the whole network.
+
+use crate::args::{Arg, Args, Site, list_words};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::shape::Shape;
+use crate::source::Span;
+use crate::spec::{Table, Value, ValueKind};
+
+/// An input of the network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// Its name; `input` where the spec has only one.
+    pub name: String,
+    /// Its shape per sample. `None` after an error.
+    pub shape: Option<Shape>,
+    /// Where its shape is written.
+    pub span: Span,
+}
+
+/// The losses of the spec format, on the first output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Loss {
+    CrossEntropy,
+    Nll,
+    Mse,
+    L1,
+    SmoothL1,
+    Bce,
+    BceWithLogits,
+}
+
+const LOSSES: [(&str, Loss); 7] = [
+    ("cross_entropy", Loss::CrossEntropy),
+    ("nll", Loss::Nll),
+    ("mse", Loss::Mse),
+    ("l1", Loss::L1),
+    ("smooth_l1", Loss::SmoothL1),
+    ("bce", Loss::Bce),
+    ("bce_with_logits", Loss::BceWithLogits),
+];
+
+/// What `[network]` says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Header {
+    /// The table's place.
+    pub span: Span,
+    /// In the order of the text.
+    pub inputs: Vec<Input>,
+    /// Names of output layers; `None`: the last layer.
+    pub outputs: Option<Vec<Arg<String>>>,
+    /// The loss for training.
+    pub loss: Option<Arg<Loss>>,
+    /// Whether inference may use Winograd's algorithm.
+    pub winograd: bool,
+}
+
+/// Reads `[network]`.
+pub fn read(root: &Table, diagnostics: &mut Diagnostics) -> Header {
+    let empty = Header { span: 0..0, inputs: Vec::new(), outputs: None, loss: None, winograd: true };
+    let table = match root.get("network") {
+        Some(Value { kind: ValueKind::Table(table), .. }) => table,
+        Some(other) => {
+            let title = format!("`network` must be a table, not {}", other.describe());
+            diagnostics.push(Diagnostic::new(title).at(other.span.clone(), "write [network] and its keys below it"));
+            return empty;
+        }
+        None => {
+            diagnostics.push(
+                Diagnostic::new("the spec has no [network] table")
+                    .at(0..0, "")
+                    .help("begin with\n[network]\ninput = [3, 224, 224]"),
+            );
+            return empty;
+        }
+    };
+    let site = Site::table("[network]", table.span.clone());
+    let mut args = Args::new(&site, table, diagnostics);
+    let inputs = read_inputs(&mut args, table);
+    let outputs = args.references("outputs");
+    if let (Some(names), Some(value)) = (&outputs, table.get("outputs")) {
+        if names.is_empty() {
+            args.refuse(value, "[network] lists no outputs".into(), "name at least one layer, or leave `outputs` out");
+        }
+        for (i, name) in names.iter().enumerate() {
+            if names[..i].iter().any(|other| other.value == name.value) {
+                args.refuse(value, format!("output `{}` is named twice", name.value), "each output once");
+            }
+        }
+    }
+    let loss = args.word("loss", &LOSSES);
+    let winograd = args.boolean("winograd").is_none_or(|arg| arg.value);
+    args.finish();
+    Header { span: table.span.clone(), inputs, outputs: outputs.filter(|names| !names.is_empty()), loss, winograd }
+}
+
+fn read_inputs(args: &mut Args<'_>, table: &Table) -> Vec<Input> {
+    let one = args.value("input");
+    let several = args.value("inputs");
+    match (one, several) {
+        (Some(value), None) => {
+            let shape = read_shape(args, "input", &value);
+            vec![Input { name: "input".into(), shape, span: value.span }]
+        }
+        (None, Some(Value { kind: ValueKind::Table(inputs), .. })) if !inputs.entries.is_empty() => inputs
+            .entries
+            .iter()
+            .map(|(key, value)| {
+                if !is_name(&key.name) {
+                    args.refuse(value, format!("{:?} cannot be the name of an input", key.name), NAME_RULE);
+                }
+                let shape = read_shape(args, &format!("inputs.{}", key.name), value);
+                Input { name: key.name.clone(), shape, span: value.span.clone() }
+            })
+            .collect(),
+        (None, Some(value)) => {
+            let title = format!("[network]: inputs must name shapes, not be {}", value.describe());
+            args.refuse(&value, title, "write inputs = { image = [3, 32, 32], features = [10] }");
+            Vec::new()
+        }
+        (Some(one), Some(_)) => {
+            args.refuse(&one, "[network] has both `input` and `inputs`".into(), "keep one of the two");
+            Vec::new()
+        }
+        (None, None) => {
+            let value = Value { kind: ValueKind::Boolean(false), span: table.span.clone(), given: None };
+            args.refuse_with(&value, "[network] has no input".into(), "no `input` below this line", |diagnostic| {
+                diagnostic.help("add `input = [channels, height, width]`, without the batch")
+            });
+            Vec::new()
+        }
+    }
+}
+
+fn read_shape(args: &mut Args<'_>, key: &str, value: &Value) -> Option<Shape> {
+    let ValueKind::Array(items) = &value.kind else {
+        let title = format!("[network]: {key} must be a shape, not {}", value.describe());
+        args.refuse(value, title, "write [features], [channels, length] or [channels, height, width]");
+        return None;
+    };
+    if items.is_empty() || items.len() > 3 {
+        let title = format!("[network]: {key} has {} axes, but a shape has one, two or three", items.len());
+        args.refuse_with(value, title, "[features], [channels, length] or [channels, height, width]", |diagnostic| {
+            if items.len() == 4 { diagnostic.help("the batch axis is never written: leave it out") } else { diagnostic }
+        });
+        return None;
+    }
+    let mut sizes = Vec::new();
+    for item in items {
+        match item.kind {
+            ValueKind::Integer(i) if i >= 1 => sizes.push(usize::try_from(i).ok()?),
+            _ => {
+                let title =
+                    format!("[network]: {key} holds {}, but sizes are whole numbers of 1 or more", item.describe());
+                args.refuse(item, title, "must be a whole number of 1 or more");
+                return None;
+            }
+        }
+    }
+    let shape = Shape(sizes);
+    if shape.checked_len().is_none() {
+        let title = format!("[network]: {key} = {shape} is more than memory can address");
+        args.refuse(value, title, "too large");
+        return None;
+    }
+    Some(shape)
+}
+
+/// What a name may consist of, for messages.
+pub const NAME_RULE: &str = "a name has letters, digits, `_`, `-` and `.`, and no part of it is empty";
+
+/// Whether a layer or an input may be called so.
+pub fn is_name(name: &str) -> bool {
+    name.split('.').all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-'))
+}
+
+/// The words of the losses, for messages.
+pub fn loss_words() -> String {
+    list_words(LOSSES.iter().map(|(word, _)| *word))
+}

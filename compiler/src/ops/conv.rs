@@ -1,0 +1,277 @@
+//! `conv1d` and `conv2d`. A one-dimensional convolution is the two-dimensional one on maps of height 1.
+
+use super::init::{self, Init, WeightInit};
+use super::window::{Padding, PaddingMode, padded_window};
+use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
+use crate::args::{Arg, Args};
+use crate::shape::{Checked, Infer, Shape};
+use crate::tokens::{int, ints};
+use proc_macro2::TokenStream;
+use quote::quote;
+
+pub(super) const CONV1D: LayerType = LayerType::one("conv1d", |args| boxed(Conv::<1>::parse(args)));
+pub(super) const CONV2D: LayerType = LayerType::one("conv2d", |args| boxed(Conv::<2>::parse(args)));
+
+fn boxed<const N: usize>(layer: Option<Conv<N>>) -> Option<Box<dyn Layer>>
+where
+    Conv<N>: Layer + 'static,
+{
+    layer.map(|layer| Box::new(layer) as Box<dyn Layer>)
+}
+
+/// A convolution over `N` axes, as written.
+#[derive(Debug, Clone)]
+struct Conv<const N: usize> {
+    in_channels: Option<Arg<usize>>,
+    out_channels: Arg<usize>,
+    kernel_size: Arg<[usize; N]>,
+    stride: Arg<[usize; N]>,
+    padding: Arg<Padding<N>>,
+    dilation: Arg<[usize; N]>,
+    groups: Arg<usize>,
+    bias: bool,
+    padding_mode: PaddingMode,
+    init: Option<WeightInit>,
+    line: usize,
+}
+
+impl<const N: usize> Conv<N> {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let in_channels = args.size("in_channels");
+        let out_channels = args.required_size("out_channels");
+        let kernel_size = args.required_sizes("kernel_size", 1);
+        let stride = args.sizes("stride", 1).unwrap_or(Arg::default([1; N]));
+        let padding = Padding::read(args);
+        let dilation = args.sizes("dilation", 1).unwrap_or(Arg::default([1; N]));
+        let groups = args.size("groups").unwrap_or(Arg::default(1));
+        let bias = args.boolean("bias").is_none_or(|arg| arg.value);
+        let padding_mode = PaddingMode::read(args);
+        let init = init::read(args);
+        if let Some(arg) = &padding
+            && matches!(arg.value, Padding::Same)
+            && stride.value != [1; N]
+        {
+            let title = format!("{} says padding = \"same\" with a stride over 1", args.site().title());
+            let value = args.value("padding")?;
+            args.refuse_with(&value, title, "\"same\" needs stride = 1, as in PyTorch", |diagnostic| {
+                diagnostic.help("give the padding in numbers")
+            });
+        }
+        Some(Self {
+            in_channels,
+            out_channels: out_channels?,
+            kernel_size: kernel_size?,
+            stride,
+            padding: padding?,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            init,
+            line: args.line(),
+        })
+    }
+}
+
+impl Layer for Conv<1> {
+    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
+        let [channels, length] = cx.axes::<2>()?;
+        infer(self, cx, channels, [length])
+    }
+
+    fn variants(&self) -> Vec<(String, Box<dyn Layer>)> {
+        variants(self)
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+impl Layer for Conv<2> {
+    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
+        let [channels, height, width] = cx.axes::<3>()?;
+        infer(self, cx, channels, [height, width])
+    }
+
+    fn variants(&self) -> Vec<(String, Box<dyn Layer>)> {
+        variants(self)
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+/// The padding that people forget or add: none, and half the kernel.
+fn variants<const N: usize>(conv: &Conv<N>) -> Vec<(String, Box<dyn Layer>)>
+where
+    Conv<N>: Layer + 'static,
+{
+    let half = conv.kernel_size.value.map(|k| k / 2);
+    let mut found: Vec<(String, Box<dyn Layer>)> = Vec::new();
+    for sizes in [[0; N], half] {
+        let padding = Padding::Sizes(sizes);
+        if padding == conv.padding.value {
+            continue;
+        }
+        let has = match conv.padding.span {
+            Some(_) => format!("has padding = {}", conv.padding.value),
+            None => "has no padding".to_string(),
+        };
+        let words = format!("(line {}) {has}; with padding = {padding}", conv.line);
+        found.push((words, Box::new(Conv { padding: Arg { value: padding, ..conv.padding.clone() }, ..conv.clone() })));
+    }
+    found
+}
+
+/// Output size along each axis: `floor((in + 2 padding - dilation (kernel - 1) - 1) / stride) + 1`
+/// (torch.nn.Conv2d).
+fn infer<const N: usize>(conv: &Conv<N>, cx: &mut Infer<'_>, channels: usize, sizes: [usize; N]) -> Option<Checked> {
+    let in_channels = cx.stated("in_channels", &conv.in_channels, channels, "channels").unwrap_or(channels);
+    let out_channels = conv.out_channels.value;
+    let groups = conv.groups.value;
+    let divided =
+        divides(cx, &conv.groups, "in_channels", in_channels) & divides(cx, &conv.groups, "out_channels", out_channels);
+    let mut output = [0; N];
+    let mut before = [0; N];
+    for axis in 0..N {
+        let dilated = conv.dilation.value[axis] * (conv.kernel_size.value[axis] - 1) + 1;
+        let (first, last) = conv.padding.value.around(axis, dilated);
+        before[axis] = first;
+        conv.padding_mode.check(cx, &conv.padding, [first, last], axis, N, sizes[axis])?;
+        padded_window(cx, &conv.kernel_size, axis, N, dilated, [first, last], sizes[axis])?;
+        output[axis] = (sizes[axis] + first + last - dilated) / conv.stride.value[axis] + 1;
+    }
+    if !divided {
+        return None;
+    }
+    let kernel: usize = conv.kernel_size.value.iter().product();
+    let fan_in = (in_channels / groups).checked_mul(kernel)?;
+    let weight: Vec<usize> = [out_channels, in_channels / groups].into_iter().chain(conv.kernel_size.value).collect();
+    let init = init::weight(cx, &conv.init, &weight, init::default_bound(fan_in))?;
+    let shape = |channels, sizes: [usize; N]| Shape([channels].into_iter().chain(sizes).collect());
+    let op = ConvOp {
+        input: with_height(in_channels, sizes),
+        output: with_height(out_channels, output),
+        kernel: two_axes(conv.kernel_size.value, 1),
+        stride: two_axes(conv.stride.value, 1),
+        padding: two_axes(before, 0),
+        dilation: two_axes(conv.dilation.value, 1),
+        groups,
+        padding_mode: conv.padding_mode,
+        weight,
+        bias: conv.bias,
+        init,
+        bias_init: init::default_bound(fan_in),
+    };
+    Checked::new(shape(out_channels, output), op)
+}
+
+/// Whether `groups` divides the channels; an error if not.
+pub(super) fn divides(cx: &mut Infer<'_>, groups: &Arg<usize>, key: &str, channels: usize) -> bool {
+    if channels.is_multiple_of(groups.value) {
+        return true;
+    }
+    let title = format!("{} says groups = {}, which does not divide {key} = {channels}", cx.site.title(), groups.value);
+    let label = format!("{channels} / {} is not whole", groups.value);
+    cx.refuse_with(groups, title, label, |diagnostic| {
+        let divisors: Vec<String> =
+            (1..=channels).filter(|g| channels % g == 0).take(12).map(|g| g.to_string()).collect();
+        diagnostic.help(format!("{channels} is divided by {}", divisors.join(", ")))
+    });
+    false
+}
+
+/// `N` axes as two, with `fill` as the missing height.
+pub(super) fn two_axes<const N: usize>(sizes: [usize; N], fill: usize) -> [usize; 2] {
+    let mut axes = [fill; 2];
+    axes[2 - N..].copy_from_slice(&sizes);
+    axes
+}
+
+/// Channels and `N` axes as channels, height and width.
+pub(super) fn with_height<const N: usize>(channels: usize, sizes: [usize; N]) -> [usize; 3] {
+    let [height, width] = two_axes(sizes, 1);
+    [channels, height, width]
+}
+
+/// The runtime's `Conv2d`, with what belongs to its parameters.
+#[derive(Debug)]
+pub struct ConvOp {
+    pub(crate) input: [usize; 3],
+    pub(crate) output: [usize; 3],
+    pub(crate) kernel: [usize; 2],
+    pub(crate) stride: [usize; 2],
+    pub(crate) padding: [usize; 2],
+    pub(crate) dilation: [usize; 2],
+    pub(crate) groups: usize,
+    pub(crate) padding_mode: PaddingMode,
+    /// PyTorch's shape of the weight.
+    weight: Vec<usize>,
+    bias: bool,
+    init: Init,
+    bias_init: Init,
+}
+
+impl Op for ConvOp {
+    fn parameters(&self) -> Vec<Parameter> {
+        let weight = Parameter { name: "weight", shape: self.weight.clone(), init: self.init };
+        let bias = Parameter { name: "bias", shape: vec![self.output[0]], init: self.bias_init };
+        if self.bias { vec![weight, bias] } else { vec![weight] }
+    }
+
+    fn macs(&self) -> u64 {
+        let window = self.weight[1..].iter().fold(1u64, |product, &size| product.saturating_mul(size as u64));
+        self.output.iter().fold(window, |product, &size| product.saturating_mul(size as u64))
+    }
+
+    fn reads(&self, gradient: Gradient) -> Reads {
+        match gradient {
+            Gradient::Parameters => Reads { inputs: true, ..Reads::default() },
+            Gradient::Input(_) => Reads { parameters: true, ..Reads::default() },
+        }
+    }
+
+    fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
+        let [input, output] = [self.input, self.output].map(|sizes| ints(&sizes));
+        let [kernel, stride, padding, dilation] =
+            [self.kernel, self.stride, self.padding, self.dilation].map(|sizes| ints(&sizes));
+        let (groups, mode) = (int(self.groups), self.padding_mode.tokens());
+        let value = quote! {
+            castnet::Conv2d {
+                input: #input,
+                output: #output,
+                kernel: #kernel,
+                stride: #stride,
+                padding: #padding,
+                dilation: #dilation,
+                groups: #groups,
+                padding_mode: #mode,
+            }
+        };
+        Some((quote!(castnet::Conv2d), value))
+    }
+
+    fn forward(&self, call: &Call) -> TokenStream {
+        let (op, input, weight, bias) = (&call.op, call.input(), &call.parameters[0], call.optional(1));
+        quote!(castnet::conv2d::forward(context, &#op, #input, #weight, #bias, output);)
+    }
+
+    fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
+        let (op, weight) = (&call.op, &call.parameters[0]);
+        quote!(castnet::conv2d::backward_input(context, &#op, #weight, grad_output, grad_input);)
+    }
+
+    fn backward_parameters(&self, call: &Call) -> TokenStream {
+        let (op, input, weight) = (&call.op, call.input(), &call.gradients[0]);
+        let bias = call
+            .gradients
+            .get(1)
+            .map(|bias| quote!(castnet::conv2d::backward_bias(context, &#op, grad_output, #bias);));
+        quote! {
+            castnet::conv2d::backward_weight(context, &#op, #input, grad_output, #weight);
+            #bias
+        }
+    }
+}

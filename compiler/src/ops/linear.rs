@@ -1,0 +1,110 @@
+//! `linear`: a matrix on the last axis.
+
+use super::init::{self, WeightInit};
+use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
+use crate::args::{Arg, Args};
+use crate::shape::{Checked, Infer, Shape};
+use crate::tokens::int;
+use proc_macro2::TokenStream;
+use quote::quote;
+
+pub(super) const LINEAR: LayerType =
+    LayerType::one("linear", |args| Linear::parse(args).map(|layer| Box::new(layer) as Box<dyn Layer>));
+
+#[derive(Debug, Clone)]
+struct Linear {
+    in_features: Option<Arg<usize>>,
+    out_features: Arg<usize>,
+    bias: bool,
+    init: Option<WeightInit>,
+}
+
+impl Linear {
+    fn parse(args: &mut Args<'_>) -> Option<Self> {
+        let in_features = args.size("in_features");
+        let out_features = args.required_size("out_features");
+        let bias = args.boolean("bias").is_none_or(|arg| arg.value);
+        let init = init::read(args);
+        Some(Self { in_features, out_features: out_features?, bias, init })
+    }
+}
+
+impl Layer for Linear {
+    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
+        let shape = cx.input().shape.clone();
+        let (&last, leading) = shape.0.split_last()?;
+        let what = if leading.is_empty() { "features" } else { "on the last axis" };
+        let in_features = cx.stated("in_features", &self.in_features, last, what);
+        let out_features = self.out_features.value;
+        let mut sizes = leading.to_vec();
+        sizes.push(out_features);
+        // A wrong in_features leaves the result's shape known: the layers below are still checked.
+        let in_features = in_features.unwrap_or(last);
+        let init = init::weight(cx, &self.init, &[out_features, in_features], init::default_bound(in_features))?;
+        let rows = leading.iter().product();
+        Checked::new(Shape(sizes), LinearOp { in_features, out_features, rows, bias: self.bias, init })
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+#[derive(Debug)]
+struct LinearOp {
+    in_features: usize,
+    out_features: usize,
+    /// Product of the leading axes of a sample.
+    rows: usize,
+    bias: bool,
+    init: init::Init,
+}
+
+impl Op for LinearOp {
+    fn parameters(&self) -> Vec<Parameter> {
+        let shape = vec![self.out_features, self.in_features];
+        let weight = Parameter { name: "weight", shape, init: self.init };
+        let shape = vec![self.out_features];
+        let bias = Parameter { name: "bias", shape, init: init::default_bound(self.in_features) };
+        if self.bias { vec![weight, bias] } else { vec![weight] }
+    }
+
+    fn macs(&self) -> u64 {
+        self.rows as u64 * self.in_features as u64 * self.out_features as u64
+    }
+
+    fn reads(&self, gradient: Gradient) -> Reads {
+        match gradient {
+            Gradient::Parameters => Reads { inputs: true, ..Reads::default() },
+            Gradient::Input(_) => Reads { parameters: true, ..Reads::default() },
+        }
+    }
+
+    fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
+        let [in_features, out_features, rows] = [self.in_features, self.out_features, self.rows].map(int);
+        let value = quote!(castnet::Linear { in_features: #in_features, out_features: #out_features, rows: #rows });
+        Some((quote!(castnet::Linear), value))
+    }
+
+    fn forward(&self, call: &Call) -> TokenStream {
+        let (op, input, weight, bias) = (&call.op, call.input(), &call.parameters[0], call.optional(1));
+        quote!(castnet::linear::forward(context, &#op, #input, #weight, #bias, output);)
+    }
+
+    fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
+        let (op, weight) = (&call.op, &call.parameters[0]);
+        quote!(castnet::linear::backward_input(context, &#op, #weight, grad_output, grad_input);)
+    }
+
+    fn backward_parameters(&self, call: &Call) -> TokenStream {
+        let (op, input, weight) = (&call.op, call.input(), &call.gradients[0]);
+        let bias = call
+            .gradients
+            .get(1)
+            .map(|bias| quote!(castnet::linear::backward_bias(context, &#op, grad_output, #bias);));
+        quote! {
+            castnet::linear::backward_weight(context, &#op, #input, grad_output, #weight);
+            #bias
+        }
+    }
+}

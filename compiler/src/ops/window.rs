@@ -1,0 +1,153 @@
+//! What layers with sliding windows share: padding, its modes, and the check that a window fits.
+
+use crate::args::{Arg, Args};
+use crate::shape::Infer;
+use crate::spec::ValueKind;
+use proc_macro2::TokenStream;
+use quote::quote;
+use std::fmt;
+
+/// The argument `padding` of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Padding<const N: usize> {
+    /// This much on both sides of each axis.
+    Sizes([usize; N]),
+    /// As much as keeps the size, with the odd pixel behind.
+    Same,
+}
+
+impl<const N: usize> Padding<N> {
+    /// Reads `padding`: a number, one per axis, `"same"` or `"valid"`. `None` after an error.
+    pub fn read(args: &mut Args<'_>) -> Option<Arg<Self>> {
+        let Some(value) = args.value("padding") else { return Some(Arg::default(Self::Sizes([0; N]))) };
+        let padding = match &value.kind {
+            ValueKind::String(_) => {
+                args.read_word("padding", &value, &[("same", Self::Same), ("valid", Self::Sizes([0; N]))])?
+            }
+            _ => Self::Sizes(args.read_sizes("padding", &value, 0)?),
+        };
+        Some(Arg { value: padding, span: Some(value.span), given: value.given })
+    }
+
+    /// What stands before and behind the input along an axis, for a window that spans `dilated` pixels there.
+    /// PyTorch's `"same"` puts `floor(total / 2)` before and the rest behind.
+    pub fn around(&self, axis: usize, dilated: usize) -> (usize, usize) {
+        match self {
+            Padding::Sizes(sizes) => (sizes[axis], sizes[axis]),
+            Padding::Same => {
+                let total = dilated - 1;
+                (total / 2, total - total / 2)
+            }
+        }
+    }
+}
+
+impl<const N: usize> fmt::Display for Padding<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Padding::Same => write!(f, "\"same\""),
+            Padding::Sizes(sizes) if sizes.iter().all(|size| *size == sizes[0]) => write!(f, "{}", sizes[0]),
+            Padding::Sizes(sizes) => write!(f, "{sizes:?}"),
+        }
+    }
+}
+
+/// The runtime's `PaddingMode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum PaddingMode {
+    Zeros,
+    Reflect,
+    Replicate,
+    Circular,
+}
+
+impl PaddingMode {
+    /// Reads `padding_mode`; zeros where it is left out.
+    pub(super) fn read(args: &mut Args<'_>) -> Self {
+        let words = [
+            ("zeros", Self::Zeros),
+            ("reflect", Self::Reflect),
+            ("replicate", Self::Replicate),
+            ("circular", Self::Circular),
+        ];
+        args.word("padding_mode", &words).map_or(Self::Zeros, |arg| arg.value)
+    }
+
+    pub(super) fn tokens(&self) -> TokenStream {
+        match self {
+            Self::Zeros => quote!(castnet::PaddingMode::Zeros),
+            Self::Reflect => quote!(castnet::PaddingMode::Reflect),
+            Self::Replicate => quote!(castnet::PaddingMode::Replicate),
+            Self::Circular => quote!(castnet::PaddingMode::Circular),
+        }
+    }
+
+    /// Reflecting reaches one pixel less than the input has, going around all of it (as in PyTorch).
+    pub(super) fn check<const N: usize>(
+        &self,
+        cx: &mut Infer<'_>,
+        padding: &Arg<Padding<N>>,
+        around: [usize; 2],
+        axis: usize,
+        axes: usize,
+        size: usize,
+    ) -> Option<()> {
+        let most = around[0].max(around[1]);
+        let (word, rule, wrong) = match self {
+            Self::Reflect => ("reflect", "smaller than", most >= size),
+            Self::Circular => ("circular", "no larger than", most > size),
+            Self::Zeros | Self::Replicate => return Some(()),
+        };
+        if !wrong {
+            return Some(());
+        }
+        let what = axis_name(axis, axes);
+        let title =
+            format!("{} pads {most} pixels in mode \"{word}\", but the input's {what} is {size}", cx.site.title());
+        cx.refuse(padding, title, format!("padding must be {rule} the input's {what}, {size}"));
+        None
+    }
+}
+
+/// `height`, `width` or `length`.
+pub(super) fn axis_name(axis: usize, axes: usize) -> &'static str {
+    match (axes, axis) {
+        (1, _) => "length",
+        (_, 0) => "height",
+        _ => "width",
+    }
+}
+
+/// Checks that a window fits into the padded input.
+pub(super) fn padded_window<const N: usize>(
+    cx: &mut Infer<'_>,
+    kernel_size: &Arg<[usize; N]>,
+    axis: usize,
+    axes: usize,
+    dilated: usize,
+    around: [usize; 2],
+    size: usize,
+) -> Option<()> {
+    let padded = size + around[0] + around[1];
+    if dilated <= padded {
+        return Some(());
+    }
+    let what = axis_name(axis, axes);
+    let kernel = kernel_size.value[axis];
+    let window = if dilated == kernel { format!("{kernel}") } else { format!("{dilated} ({kernel} dilated)") };
+    let input = cx.input().clone();
+    let title = format!("{} has a window of {what} {window} on an input of {what} {padded}", cx.site.title());
+    let label = match around {
+        [0, 0] => format!("the input is {}", crate::shape::describe(&input)),
+        [a, b] => format!("the input is {}, padded by {a} and {b}", crate::shape::describe(&input)),
+    };
+    cx.refuse_with(kernel_size, title, label, |diagnostic| {
+        let most =
+            if dilated == kernel { padded } else { (padded.saturating_sub(1)) / ((dilated - 1) / (kernel - 1)) + 1 };
+        diagnostic.help(format!(
+            "use a kernel_size of at most {most} here, more padding, or fewer poolings and strides above"
+        ))
+    });
+    None
+}

@@ -1,0 +1,415 @@
+//! Third stage: every shape, parameter and multiply count. Checks what the spec states against what flows in.
+
+use crate::args::{Arg, Site};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::graph::{Graph, Node, ValueId};
+use crate::header::Header;
+use crate::ops::{Layer, Op};
+use std::fmt;
+
+/// The sizes of one sample: `[features]`, `[channels, length]` or `[channels, height, width]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape(pub Vec<usize>);
+
+impl Shape {
+    /// The product of the sizes, or `None` where its bytes are more than memory can address.
+    pub fn checked_len(&self) -> Option<usize> {
+        checked_product(&self.0)
+    }
+
+    /// The product of the sizes. The shape stage has refused those that overflow.
+    pub fn len(&self) -> usize {
+        self.0.iter().product()
+    }
+
+    /// Never true: sizes are 1 or more.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of axes without the batch.
+    pub fn rank(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+/// The largest number of floats that one tensor may have: half of what 48 address bits reach, 2^47 bytes, is 2^45 floats.
+/// Below it no sum or product in the later stages overflows 64 bits.
+pub const MOST_FLOATS: usize = 1 << 45;
+
+/// The product of sizes, or `None` past [`MOST_FLOATS`].
+pub fn checked_product(sizes: &[usize]) -> Option<usize> {
+    sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size).filter(|&p| p <= MOST_FLOATS))
+}
+
+/// What flows into a layer.
+#[derive(Debug, Clone)]
+pub struct Operand {
+    /// The name of the layer or input that it comes from.
+    pub name: String,
+    /// Its shape per sample.
+    pub shape: Shape,
+    /// How that shape came about, for messages: `[16, 6, 6] flattened to 576`.
+    pub story: Option<String>,
+}
+
+/// The indices that an unpooling layer takes: those of this pooling layer.
+#[derive(Debug, Clone)]
+pub struct Indices {
+    /// The pooling layer's name.
+    pub name: String,
+    /// What flowed into it.
+    pub input: Shape,
+    /// What came out.
+    pub output: Shape,
+    /// The largest index that it can give: `h * width + w` of the last pixel that a window reaches.
+    pub largest: usize,
+}
+
+/// A layer with everything known.
+#[derive(Debug)]
+pub struct Checked {
+    /// The result's shape per sample.
+    pub output: Shape,
+    /// How the result's shape came about, where that helps the reader of a later error.
+    pub story: Option<String>,
+    /// What the later stages use.
+    pub op: Box<dyn Op>,
+}
+
+impl Checked {
+    /// A layer whose result has this shape.
+    pub fn new(output: Shape, op: impl Op + 'static) -> Option<Self> {
+        Some(Self { output, story: None, op: Box::new(op) })
+    }
+}
+
+/// What a layer sees while its shape is inferred.
+#[derive(Debug)]
+pub struct Infer<'a> {
+    /// The layer.
+    pub site: &'a Site,
+    /// What flows in, one for each input.
+    pub inputs: Vec<Operand>,
+    /// For unpooling.
+    pub indices: Option<Indices>,
+    /// Whether an unpooling layer takes this layer's indices.
+    pub gives_indices: bool,
+    diagnostics: &'a mut Diagnostics,
+    /// Tells what a changed layer above would bring: the mended layer's site and what was changed.
+    what_if: Option<WhatIf<'a>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct WhatIf<'a> {
+    graph: &'a Graph,
+    node: usize,
+}
+
+impl Infer<'_> {
+    /// The only input.
+    pub fn input(&self) -> &Operand {
+        &self.inputs[0]
+    }
+
+    /// The only input's sizes as `N` axes, or an error that says what this layer takes.
+    pub fn axes<const N: usize>(&mut self) -> Option<[usize; N]> {
+        let operand = self.inputs[0].clone();
+        if let Ok(sizes) = <[usize; N]>::try_from(operand.shape.0.as_slice()) {
+            return Some(sizes);
+        }
+        let wanted = ["", "[features]", "[channels, length]", "[channels, height, width]"][N];
+        let title = format!("{} takes {wanted}, but it receives {}", self.site.title(), operand.shape);
+        let mut diagnostic =
+            self.site.error(title, self.site.span.clone(), format!("the input is {}", describe(&operand)));
+        if N == 1 {
+            diagnostic = diagnostic.help("put a layer of type = \"flatten\" before it");
+        }
+        self.diagnostics.push(diagnostic);
+        None
+    }
+
+    /// Adds an error at an argument, or at the layer where the argument is a default.
+    pub fn refuse<T>(&mut self, arg: &Arg<T>, title: impl Into<String>, label: impl Into<String>) {
+        self.refuse_with(arg, title, label, |diagnostic| diagnostic);
+    }
+
+    /// [`Infer::refuse`] with notes and help.
+    pub fn refuse_with<T>(
+        &mut self,
+        arg: &Arg<T>,
+        title: impl Into<String>,
+        label: impl Into<String>,
+        more: impl FnOnce(Diagnostic) -> Diagnostic,
+    ) {
+        let span = arg.span.clone().unwrap_or_else(|| self.site.span.clone());
+        let mut diagnostic = self.site.error(title, span, label);
+        if let Some((name, span)) = &arg.given {
+            diagnostic = diagnostic.context(span.clone(), format!("`${name}` is given here"));
+        }
+        self.diagnostics.push(more(diagnostic));
+    }
+
+    /// Checks a size that the spec may state against the one that flows in; both are the same afterwards.
+    ///
+    /// The error says which change to a layer above would make the stated size right, if there is one.
+    pub fn stated(&mut self, key: &str, stated: &Option<Arg<usize>>, actual: usize, what: &str) -> Option<usize> {
+        let Some(arg) = stated else { return Some(actual) };
+        if arg.value == actual {
+            return Some(actual);
+        }
+        let title = format!("{} says {key} = {}, but it receives {actual} {what}", self.site.title(), arg.value);
+        let label = format!("the input is {}", describe(&self.inputs[0]));
+        let mends = self.what_if.map_or(Vec::new(), |what_if| what_if.mends());
+        self.refuse_with(arg, title, label, |mut diagnostic| {
+            for mend in mends.iter().take(2) {
+                diagnostic = diagnostic.note(format!("{mend} this would be {}", arg.value));
+            }
+            diagnostic.help(format!("write {key} = {actual}, or leave it out to have it inferred"))
+        });
+        None
+    }
+
+    /// Adds an error that this layer made itself.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// An error at the layer's header.
+    pub fn refuse_layer(&mut self, title: impl Into<String>, label: impl Into<String>) {
+        let diagnostic = self.site.error(title, self.site.span.clone(), label);
+        self.diagnostics.push(diagnostic);
+    }
+}
+
+/// `` `pool2`: [16, 6, 6] ``, or how it came about.
+pub fn describe(operand: &Operand) -> String {
+    match &operand.story {
+        Some(story) => format!("`{}`: {story}", operand.name),
+        None => format!("`{}`: {}", operand.name, operand.shape),
+    }
+}
+
+/// A node with everything known.
+#[derive(Debug)]
+pub struct ShapedNode {
+    /// Its name, type and place in the text.
+    pub site: Site,
+    /// What flows in.
+    pub inputs: Vec<ValueId>,
+    /// For unpooling: the pooling layer whose indices it takes.
+    pub indices: Option<usize>,
+    /// Whether an unpooling layer takes this one's indices.
+    pub gives_indices: bool,
+    /// The result's shape per sample.
+    pub output: Shape,
+    /// What the later stages use.
+    pub op: Box<dyn Op>,
+}
+
+/// The network with everything known: nothing in it is unchecked.
+#[derive(Debug)]
+pub struct Shaped {
+    /// What `[network]` says; every input has a shape.
+    pub header: Header,
+    /// Shapes of the inputs.
+    pub inputs: Vec<Shape>,
+    /// The layers in an order in which they can run.
+    pub nodes: Vec<ShapedNode>,
+    /// The values that the network returns.
+    pub outputs: Vec<ValueId>,
+}
+
+impl Shaped {
+    /// The shape of a value.
+    pub fn shape(&self, value: ValueId) -> &Shape {
+        match value {
+            ValueId::Input(i) => &self.inputs[i],
+            ValueId::Node(n) => &self.nodes[n].output,
+        }
+    }
+
+    /// The name of a value.
+    pub fn name(&self, value: ValueId) -> &str {
+        match value {
+            ValueId::Input(i) => &self.header.inputs[i].name,
+            ValueId::Node(n) => &self.nodes[n].site.name,
+        }
+    }
+}
+
+/// What is known of a network's interface when something in it is wrong.
+#[derive(Debug, Clone, Default)]
+pub struct Interface {
+    /// Shapes of the inputs.
+    pub inputs: Vec<Option<Shape>>,
+    /// Shapes of the outputs.
+    pub outputs: Vec<Option<Shape>>,
+}
+
+/// Infers and checks all shapes. With errors there is no shaped network, but what is known of its interface.
+pub fn infer(graph: Graph, diagnostics: &mut Diagnostics) -> Result<Shaped, Interface> {
+    let mut results: Vec<Option<Checked>> = Vec::with_capacity(graph.nodes.len());
+    for (i, node) in graph.nodes.iter().enumerate() {
+        let operands = operands(&graph, node, &results);
+        let checked = operands.zip(node.layer.as_deref()).and_then(|((inputs, indices), layer)| {
+            let what_if = Some(WhatIf { graph: &graph, node: i });
+            let gives_indices = node.gives_indices;
+            let mut cx = Infer { site: &node.site, inputs, indices, gives_indices, diagnostics, what_if };
+            check(layer, &mut cx)
+        });
+        results.push(checked);
+    }
+    check_totals(&graph, &results, diagnostics);
+    let shape = |value: &Option<ValueId>| match value {
+        Some(ValueId::Input(i)) => graph.header.inputs[*i].shape.clone(),
+        Some(ValueId::Node(n)) => results[*n].as_ref().map(|checked| checked.output.clone()),
+        None => None,
+    };
+    let inputs: Vec<Option<Shape>> = graph.header.inputs.iter().map(|input| input.shape.clone()).collect();
+    let interface = Interface { outputs: graph.outputs.iter().map(shape).collect(), inputs };
+    if !diagnostics.is_empty() {
+        return Err(interface);
+    }
+    assemble(graph, results).ok_or(interface)
+}
+
+/// A layer's own check, then the sizes of what it makes.
+fn check(layer: &dyn Layer, cx: &mut Infer<'_>) -> Option<Checked> {
+    let checked = layer.infer(cx)?;
+    if checked.output.checked_len().is_none() {
+        let title = format!("the result of {} is more than memory can address", cx.site.title());
+        cx.refuse_layer(title, format!("its shape is {}", checked.output));
+        return None;
+    }
+    for parameter in checked.op.parameters() {
+        if checked_product(&parameter.shape).is_none() {
+            let title = format!("{} of {} is more than memory can address", parameter.name, cx.site.title());
+            cx.refuse_layer(title, format!("its shape is {:?}", parameter.shape));
+            return None;
+        }
+    }
+    Some(checked)
+}
+
+fn operands(graph: &Graph, node: &Node, results: &[Option<Checked>]) -> Option<(Vec<Operand>, Option<Indices>)> {
+    let operand = |value: &Option<ValueId>| match (*value)? {
+        ValueId::Input(i) => {
+            let input = &graph.header.inputs[i];
+            Some(Operand { name: input.name.clone(), shape: input.shape.clone()?, story: None })
+        }
+        ValueId::Node(n) => {
+            let checked = results.get(n)?.as_ref()?;
+            let name = graph.nodes[n].site.name.clone();
+            Some(Operand { name, shape: checked.output.clone(), story: checked.story.clone() })
+        }
+    };
+    let inputs: Option<Vec<Operand>> = node.inputs.iter().map(operand).collect();
+    let indices = match node.indices {
+        None => None,
+        Some(source) => {
+            let checked = results.get(source)?.as_ref()?;
+            let input = operand(&graph.nodes[source].inputs[0])?.shape;
+            let largest = checked.op.largest_index()?;
+            let name = graph.nodes[source].site.name.clone();
+            Some(Indices { name, input, output: checked.output.clone(), largest })
+        }
+    };
+    Some((inputs?, indices))
+}
+
+impl WhatIf<'_> {
+    /// The most layers above an error whose arguments are tried.
+    const DEPTH: usize = 24;
+
+    /// Changes to one layer above with which this node would be right: `` `conv1` (line 9) has padding = 2; with padding = 0 ``.
+    fn mends(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for above in self.ancestors() {
+            let node = &self.graph.nodes[above];
+            let Some(layer) = &node.layer else { continue };
+            for (change, changed) in layer.variants() {
+                if self.fits(above, changed.as_ref()) {
+                    found.push((above, change));
+                    break;
+                }
+            }
+        }
+        found.into_iter().map(|(above, change)| format!("`{}` {change}", self.graph.nodes[above].site.name)).collect()
+    }
+
+    /// The nodes above, nearest first.
+    fn ancestors(&self) -> Vec<usize> {
+        let mut seen = vec![self.node];
+        let mut at = 0;
+        while at < seen.len() && seen.len() <= Self::DEPTH {
+            for value in self.graph.nodes[seen[at]].inputs.iter().flatten() {
+                if let ValueId::Node(n) = value
+                    && !seen.contains(n)
+                {
+                    seen.push(*n);
+                }
+            }
+            at += 1;
+        }
+        seen.split_off(1)
+    }
+
+    /// Whether this node is right once `changed` stands in place of the layer `above`.
+    fn fits(&self, above: usize, changed: &dyn Layer) -> bool {
+        let mut silent = Diagnostics::default();
+        let mut results: Vec<Option<Checked>> = Vec::new();
+        let mut before = 0;
+        for (i, node) in self.graph.nodes[..=self.node].iter().enumerate() {
+            before = silent.len();
+            let layer = if i == above { Some(changed) } else { node.layer.as_deref() };
+            let checked = operands(self.graph, node, &results).zip(layer).and_then(|((inputs, indices), layer)| {
+                let gives_indices = node.gives_indices;
+                let diagnostics = &mut silent;
+                let mut cx = Infer { site: &node.site, inputs, indices, gives_indices, diagnostics, what_if: None };
+                check(layer, &mut cx)
+            });
+            results.push(checked);
+        }
+        silent.len() == before && results.pop().flatten().is_some()
+    }
+}
+
+/// The whole network's parameters and values must be countable too.
+fn check_totals(graph: &Graph, results: &[Option<Checked>], diagnostics: &mut Diagnostics) {
+    let mut parameters = 0usize;
+    let mut values = 0usize;
+    for (node, checked) in graph.nodes.iter().zip(results) {
+        let Some(checked) = checked else { continue };
+        let own: usize = checked.op.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
+        parameters = parameters.saturating_add(own);
+        values = values.saturating_add(checked.output.len());
+        for (total, what) in [(parameters, "parameters"), (values, "values")] {
+            if total > MOST_FLOATS {
+                let title = format!("the network's {what} are more than memory can address");
+                let diagnostic = node.site.error(title, node.site.span.clone(), "up to this layer");
+                diagnostics.push(diagnostic);
+                return;
+            }
+        }
+    }
+}
+
+fn assemble(graph: Graph, results: Vec<Option<Checked>>) -> Option<Shaped> {
+    let inputs: Option<Vec<Shape>> = graph.header.inputs.iter().map(|input| input.shape.clone()).collect();
+    let nodes = graph.nodes.into_iter().zip(results).map(|(node, checked)| {
+        let checked = checked?;
+        let inputs: Option<Vec<ValueId>> = node.inputs.into_iter().collect();
+        let Node { site, indices, gives_indices, .. } = node;
+        Some(ShapedNode { site, inputs: inputs?, indices, gives_indices, output: checked.output, op: checked.op })
+    });
+    let nodes: Option<Vec<ShapedNode>> = nodes.collect();
+    let outputs: Option<Vec<ValueId>> = graph.outputs.into_iter().collect();
+    Some(Shaped { header: graph.header, inputs: inputs?, nodes: nodes?, outputs: outputs? })
+}
