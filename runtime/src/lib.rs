@@ -4,9 +4,65 @@
 
 extern crate alloc;
 
+#[cfg(feature = "std")]
+pub mod arena;
 pub mod buffer;
+#[cfg(feature = "std")]
+pub mod error;
+#[cfg(feature = "std")]
+pub mod info;
+#[cfg(feature = "std")]
+mod init;
 pub mod kernels;
+#[cfg(feature = "std")]
+pub mod loss;
+#[cfg(feature = "std")]
+pub mod nested;
+#[cfg(feature = "std")]
+pub mod network;
+#[cfg(feature = "std")]
+pub mod optim;
 pub mod parallel;
 #[cfg(feature = "std")]
 pub mod reference;
 pub mod simd;
+#[cfg(feature = "std")]
+pub mod state;
+#[cfg(feature = "std")]
+pub mod tape;
+#[cfg(feature = "std")]
+pub mod trainer;
+#[cfg(feature = "std")]
+pub mod views;
+#[cfg(feature = "std")]
+mod weights;
+
+pub use ndarray;
+
+#[cfg(feature = "std")]
+pub use {
+    error::Error,
+    info::NetworkInfo,
+    loss::{Loss, Target},
+    nested::zeroed,
+    network::{Network, NetworkWithLoss},
+    optim::{Adam, AdamW, Optimizer, Sgd},
+    tape::Tape,
+    trainer::Trainer,
+};
+
+/// What generated code names. Not for people: it changes with the macro.
+#[doc(hidden)]
+#[cfg(feature = "std")]
+pub mod __private {
+    pub use crate::arena::{Arena, ArenaSize, Span, fixed, per_sample};
+    pub use crate::info::{BufferInfo, Init, NetworkInfo, ParameterInfo, ValueInfo};
+    pub use crate::kernels::{self, Context};
+    pub use crate::loss::Loss;
+    pub use crate::network::{Network, NetworkWithLoss};
+    pub use crate::state::State;
+    pub use crate::tape::Tape;
+    pub use crate::{Error, Target};
+    pub use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, ArrayView4};
+    pub use std::{boxed::Box, path::Path, vec::Vec};
+}

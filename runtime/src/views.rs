@@ -1,0 +1,191 @@
+//! Batches at a network's boundary: `ndarray` views into an arena and out of it, and owned arrays of results.
+
+use alloc::vec::Vec;
+
+use ndarray::{Array, ArrayView, ArrayViewMut, Dimension, Ix2, Ix3, Ix4};
+
+use crate::arena::{Arena, Span};
+use crate::error::{Error, Role};
+use crate::info::ValueInfo;
+
+/// Picks one of the places of a value: in evaluation, in training, or its gradient.
+pub type Place = fn(&ValueInfo) -> Span;
+
+/// The axes of a batch: the batch axis, then the one, two or three axes of a sample.
+pub trait Axes: Dimension {
+    /// The axes of this many samples of this shape.
+    ///
+    /// # Panics
+    ///
+    /// Where the number of axes is another.
+    fn batched(batch: usize, sample: &[usize]) -> Self;
+}
+
+macro_rules! axes {
+    ($ix:ident, $($axis:literal)+) => {
+        impl Axes for $ix {
+            fn batched(batch: usize, sample: &[usize]) -> Self {
+                assert_eq!(sample.len(), [$($axis),+].len(), "axes of a sample");
+                $ix(batch, $(sample[$axis]),+)
+            }
+        }
+    };
+}
+axes!(Ix2, 0);
+axes!(Ix3, 0 1);
+axes!(Ix4, 0 1 2);
+
+/// Views of a network's inputs, or of its outputs: one `ArrayView`, or a tuple of them in the spec's order.
+pub trait Views<'a>: Sized {
+    /// The batch size, once every array has been found to have its value's shape and all to have one batch size.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`] and [`Error::Batches`].
+    fn batch(&self, network: &'static str, role: Role, values: &'static [ValueInfo]) -> Result<usize, Error>;
+
+    /// Copies the arrays, whatever their strides, into an arena that is prepared for their batch.
+    fn write(&self, arena: &mut Arena, values: &'static [ValueInfo], place: Place);
+
+    /// Views of the values in an arena.
+    fn read(arena: &'a Arena, values: &'static [ValueInfo], place: Place) -> Self;
+
+    /// Views of no samples.
+    fn none(values: &'static [ValueInfo]) -> Self;
+}
+
+impl<'a, D: Axes> Views<'a> for ArrayView<'a, f32, D> {
+    fn batch(&self, network: &'static str, role: Role, values: &'static [ValueInfo]) -> Result<usize, Error> {
+        let ValueInfo { name, shape: expected, .. } = values[0];
+        let found = self.shape();
+        if found[1..] == *expected {
+            Ok(found[0])
+        } else {
+            Err(Error::Shape { network, role, name, expected, found: found.to_vec() })
+        }
+    }
+
+    fn write(&self, arena: &mut Arena, values: &'static [ValueInfo], place: Place) {
+        let axes = D::batched(arena.batch(), values[0].shape);
+        let [floats] = arena.get([place(&values[0])]);
+        match self.as_slice() {
+            Some(contiguous) => floats.copy_from_slice(contiguous),
+            None => ArrayViewMut::from_shape(axes, floats).expect("a planned value has its shape's size").assign(self),
+        }
+    }
+
+    fn read(arena: &'a Arena, values: &'static [ValueInfo], place: Place) -> Self {
+        let axes = D::batched(arena.batch(), values[0].shape);
+        ArrayView::from_shape(axes, arena.view(place(&values[0]))).expect("a planned value has its shape's size")
+    }
+
+    fn none(values: &'static [ValueInfo]) -> Self {
+        ArrayView::from_shape(D::batched(0, values[0].shape), &[]).expect("no samples are no floats")
+    }
+}
+
+/// A network's results for a batch: one `Array`, or a tuple of them in the spec's order.
+pub trait Outputs: Sized {
+    /// Copies the values out of an arena into new arrays.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] where there is no memory for them.
+    fn from_arena(network: &'static str, arena: &Arena, values: &'static [ValueInfo]) -> Result<Self, Error>;
+
+    /// Copies the values out of an arena into these arrays; allocates only where their shape is not that of the batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] where there is no memory for them.
+    fn assign(&mut self, network: &'static str, arena: &Arena, values: &'static [ValueInfo]) -> Result<(), Error>;
+}
+
+impl<D: Axes> Outputs for Array<f32, D> {
+    fn from_arena(network: &'static str, arena: &Arena, values: &'static [ValueInfo]) -> Result<Self, Error> {
+        let from = arena.view(values[0].evaluation);
+        let mut floats = Vec::new();
+        floats.try_reserve_exact(from.len()).map_err(|_| Error::TooLarge {
+            network,
+            what: "the outputs",
+            batch: Some(arena.batch()),
+            bytes: Some(size_of_val(from)),
+        })?;
+        floats.extend_from_slice(from);
+        let axes = D::batched(arena.batch(), values[0].shape);
+        Ok(Array::from_shape_vec(axes, floats).expect("a planned value has its shape's size"))
+    }
+
+    fn assign(&mut self, network: &'static str, arena: &Arena, values: &'static [ValueInfo]) -> Result<(), Error> {
+        let axes = D::batched(arena.batch(), values[0].shape);
+        let fits = self.raw_dim() == axes;
+        match self.as_slice_mut() {
+            Some(floats) if fits => floats.copy_from_slice(arena.view(values[0].evaluation)),
+            _ => *self = Self::from_arena(network, arena, values)?,
+        }
+        Ok(())
+    }
+}
+
+macro_rules! tuples {
+    ($($T:ident $axis:tt)+) => {
+        impl<'a, $($T: Views<'a>),+> Views<'a> for ($($T,)+) {
+            fn batch(&self, network: &'static str, role: Role, values: &'static [ValueInfo]) -> Result<usize, Error> {
+                let first = (values[0].name, self.0.batch(network, role, &values[0..1])?);
+                $({
+                    let other = (values[$axis].name, self.$axis.batch(network, role, &values[$axis..$axis + 1])?);
+                    if other.1 != first.1 {
+                        return Err(Error::Batches { network, role, first, other });
+                    }
+                })+
+                Ok(first.1)
+            }
+
+            fn write(&self, arena: &mut Arena, values: &'static [ValueInfo], place: Place) {
+                $(self.$axis.write(arena, &values[$axis..$axis + 1], place);)+
+            }
+
+            fn read(arena: &'a Arena, values: &'static [ValueInfo], place: Place) -> Self {
+                ($($T::read(arena, &values[$axis..$axis + 1], place),)+)
+            }
+
+            fn none(values: &'static [ValueInfo]) -> Self {
+                ($($T::none(&values[$axis..$axis + 1]),)+)
+            }
+        }
+
+        impl<$($T: Outputs),+> Outputs for ($($T,)+) {
+            fn from_arena(network: &'static str, arena: &Arena, values: &'static [ValueInfo]) -> Result<Self, Error> {
+                Ok(($($T::from_arena(network, arena, &values[$axis..$axis + 1])?,)+))
+            }
+
+            fn assign(
+                &mut self,
+                network: &'static str,
+                arena: &Arena,
+                values: &'static [ValueInfo],
+            ) -> Result<(), Error> {
+                $(self.$axis.assign(network, arena, &values[$axis..$axis + 1])?;)+
+                Ok(())
+            }
+        }
+    };
+}
+/// Calls a macro once for each length of tuple, 2 to 12, with `type index` pairs.
+macro_rules! for_tuples {
+    ($each:ident) => {
+        $each!(A 0 B 1);
+        $each!(A 0 B 1 C 2);
+        $each!(A 0 B 1 C 2 D 3);
+        $each!(A 0 B 1 C 2 D 3 E 4);
+        $each!(A 0 B 1 C 2 D 3 E 4 F 5);
+        $each!(A 0 B 1 C 2 D 3 E 4 F 5 G 6);
+        $each!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7);
+        $each!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8);
+        $each!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9);
+        $each!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10);
+        $each!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11);
+    };
+}
+pub(crate) use for_tuples;
+for_tuples!(tuples);
