@@ -3,6 +3,7 @@
 //! A kernel takes a [`Context`], a descriptor of sizes, and slices as long as the batch times the size of a sample; floats, `NCHW`.
 //! It writes its outputs and gradients and never adds to them. What lengths disagree is a bug of the caller and panics.
 
+pub mod activation;
 pub mod adaptive_pool2d;
 pub mod avg_pool2d;
 pub mod batch_norm;
@@ -14,6 +15,8 @@ pub mod pool2d;
 pub mod upsample;
 
 mod context;
+pub(crate) mod map;
+pub(crate) mod math;
 mod random;
 #[cfg(all(test, feature = "std"))]
 pub(crate) mod testing;

@@ -1,5 +1,6 @@
 //! Every operation as plain safe loops, as the literature defines it: what the kernels are tested against.
 
+pub mod activation;
 pub mod adaptive_pool2d;
 pub mod avg_pool2d;
 pub mod batch_norm;
@@ -8,6 +9,7 @@ pub mod layer_norm;
 pub mod local_response_norm;
 pub mod max_pool2d;
 pub mod max_unpool2d;
+pub mod special;
 pub mod upsample;
 
 #[cfg(test)]
