@@ -45,7 +45,7 @@ impl Activation {
 }
 
 /// `sqrt(2 / pi)` and the cubic coefficient of [`Activation::GeluTanh`].
-const GELU_SCALE: f32 = 0.797_884_56;
+const GELU_SCALE: f32 = 0.797_884_6;
 const GELU_CUBIC: f32 = 0.044_715;
 /// `1 / sqrt(2 pi)`, the normal density at zero.
 const DENSITY: f32 = 0.398_942_3;

@@ -114,3 +114,54 @@ impl<F: Function<2>> Kernel for Update<'_, F> {
         }
     }
 }
+
+/// `a + b`.
+#[derive(Clone, Copy)]
+pub(crate) struct Add;
+
+impl Function<2> for Add {
+    #[inline(always)]
+    fn apply<S: Simd>(self, simd: S, [a, b]: [S::V; 2]) -> S::V {
+        simd.add(a, b)
+    }
+}
+
+/// `a * b`.
+#[derive(Clone, Copy)]
+pub(crate) struct Mul;
+
+impl Function<2> for Mul {
+    #[inline(always)]
+    fn apply<S: Simd>(self, simd: S, [a, b]: [S::V; 2]) -> S::V {
+        simd.mul(a, b)
+    }
+}
+
+/// `into[i] = function(into[i], value)`: for a row that a kernel cuts itself.
+#[inline(always)]
+pub(crate) fn update_with<S: Simd, F: Function<2>>(simd: S, function: F, value: f32, into: &mut [f32]) {
+    let value = simd.splat(value);
+    for chunk in into.chunks_mut(S::LANES) {
+        simd.store_partial(function.apply(simd, [simd.load_partial(chunk), value]), chunk);
+    }
+}
+
+/// The sum of `x`, in an order that depends on the instruction set and the length alone.
+#[inline(always)]
+pub(crate) fn sum<S: Simd>(simd: S, x: &[f32]) -> f32 {
+    let mut sums = [simd.zero(); 4];
+    let mut blocks = x.chunks_exact(4 * S::LANES);
+    for block in &mut blocks {
+        // Four sums, since an addition takes some four cycles to give what the next one needs.
+        sums = [
+            simd.add(sums[0], simd.load(block)),
+            simd.add(sums[1], simd.load(&block[S::LANES..])),
+            simd.add(sums[2], simd.load(&block[2 * S::LANES..])),
+            simd.add(sums[3], simd.load(&block[3 * S::LANES..])),
+        ];
+    }
+    for rest in blocks.remainder().chunks(S::LANES) {
+        sums[0] = simd.add(sums[0], simd.load_partial(rest));
+    }
+    simd.reduce_sum(simd.add(simd.add(sums[0], sums[1]), simd.add(sums[2], sums[3])))
+}

@@ -32,7 +32,7 @@ fn reduce<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
 
 /// `e^x`, within 1.5 ulp, down to the last denormal.
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     // Beyond these the result is 0 (e^-104 < 2^-150) or infinite (89 / ln 2 > 128); `max` and `min` keep a NaN in second place.
     let x = s.min(s.splat(89.0), s.max(s.splat(-104.0), x));
     let (n, r) = reduce(s, x);
@@ -44,7 +44,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// `e^x - 1`, within 2 ulp, also near zero.
 #[inline(always)]
-pub(crate) fn exp_m1<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn exp_m1<S: Simd>(s: S, x: S::V) -> S::V {
     let x = s.min(s.splat(89.0), s.max(s.splat(-104.0), x));
     let (n, r) = reduce(s, x);
     // (e^r - 1 - r) / r^2, error 2^-31 of e^r - 1.
@@ -58,7 +58,7 @@ pub(crate) fn exp_m1<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// The natural logarithm, within 1 ulp; -infinity of zero, NaN below.
 #[inline(always)]
-pub(crate) fn ln<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn ln<S: Simd>(s: S, x: S::V) -> S::V {
     // A denormal is made normal; 2^23 is counted off again.
     let small = s.lt(x, s.splat(f32::MIN_POSITIVE));
     let scaled = s.select(small, s.mul(x, s.splat(8_388_608.0)), x);
@@ -92,13 +92,13 @@ pub(crate) fn ln<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// `x^y` for `x >= 0` as `e^(y ln x)`: the error is up to `2 + 2 |y ln x|` ulp.
 #[inline(always)]
-pub(crate) fn pow<S: Simd>(s: S, x: S::V, y: f32) -> S::V {
+pub fn pow<S: Simd>(s: S, x: S::V, y: f32) -> S::V {
     exp(s, s.mul(s.splat(y), ln(s, x)))
 }
 
 /// The hyperbolic tangent, within 6 ulp (3.6e-7 of the value) and never beyond 1.
 #[inline(always)]
-pub(crate) fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
     // From 9.02 on the nearest float is 1.
     let x = s.min(s.splat(9.02), s.max(s.splat(-9.02), x));
     // tanh(x) / x as a quotient in x^2, error 2^-29.
@@ -111,19 +111,26 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// `1 / (1 + e^-x)`, within 3 ulp; zero below -89, where it is less than 3e-39.
 #[inline(always)]
-pub(crate) fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
     let one = s.splat(1.0);
     s.div(one, s.add(one, exp(s, s.neg(x))))
 }
 
 /// The error function, within 6 ulp (3.6e-7 of the value) and never beyond 1.
 #[inline(always)]
-pub(crate) fn erf<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn erf<S: Simd>(s: S, x: S::V) -> S::V {
     // From 3.925 on the nearest float is 1.
     let x = s.min(s.splat(3.925), s.max(s.splat(-3.925), x));
     // erf(x) / x as a quotient in x^2, error 2^-25.
     let squared = s.mul(x, x);
-    let p = [1.128_379_1, 0.190_595_14, 0.052_769_486, 3.772_610_3e-3, 2.848_450_8e-4, 2.046_019_4e-6];
+    let p = [
+        core::f32::consts::FRAC_2_SQRT_PI,
+        0.190_595_14,
+        0.052_769_486,
+        3.772_610_3e-3,
+        2.848_450_8e-4,
+        2.046_019_4e-6,
+    ];
     let q = [1.0, 0.502_243_3, 0.114_183_3, 0.014_983_318, 1.163_872_7e-3, 3.804_777e-5];
     let y = s.div(s.mul(x, polynomial(s, squared, p)), polynomial(s, squared, q));
     s.min(s.splat(1.0), s.max(s.splat(-1.0), y))

@@ -7,6 +7,7 @@ pub mod activation;
 pub mod adaptive_pool2d;
 pub mod avg_pool2d;
 pub mod batch_norm;
+pub mod elementwise;
 pub mod group_norm;
 pub mod layer_norm;
 pub mod local_response_norm;
@@ -16,7 +17,7 @@ pub mod upsample;
 
 mod context;
 pub(crate) mod map;
-pub(crate) mod math;
+pub mod math;
 mod random;
 #[cfg(all(test, feature = "std"))]
 pub(crate) mod testing;

@@ -183,7 +183,7 @@ mod tests {
         // torch.nn.functional.gelu(torch.tensor([-1., 0.5, 2.])), the same with approximate="tanh", and silu.
         let cases = [
             (Activation::Gelu, [-0.158_655_26, 0.345_731_23, 1.954_499_7]),
-            (Activation::GeluTanh, [-0.158_808_01, 0.345_714_0, 1.954_597_7]),
+            (Activation::GeluTanh, [-0.158_808_01, 0.345_714, 1.954_597_7]),
             (Activation::Silu, [-0.268_941_43, 0.311_229_68, 1.761_594_2]),
         ];
         for (op, expected) in cases {

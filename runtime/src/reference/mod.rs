@@ -4,6 +4,7 @@ pub mod activation;
 pub mod adaptive_pool2d;
 pub mod avg_pool2d;
 pub mod batch_norm;
+pub mod elementwise;
 pub mod group_norm;
 pub mod layer_norm;
 pub mod local_response_norm;
