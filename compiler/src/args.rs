@@ -177,6 +177,12 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// [`Args::integer`] that must be there.
+    pub fn required_integer(&mut self, key: &'static str) -> Option<Arg<i64>> {
+        self.require(key, "1")?;
+        self.integer(key)
+    }
+
     /// A number for all `N` axes, or a list with one for each; none below `least`.
     pub fn sizes<const N: usize>(&mut self, key: &'static str, least: usize) -> Option<Arg<[usize; N]>> {
         let value = self.value(key)?;

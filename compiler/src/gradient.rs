@@ -7,6 +7,7 @@ use crate::graph::ValueId;
 use crate::ops::{Extent, Gradient};
 use crate::program::{Action, Homes, Operand, Part, Program, Step, StorageId, Storages, What, forward_step};
 use crate::shape::Shaped;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 /// The program of a training step.
@@ -75,8 +76,8 @@ impl Backward<'_> {
     fn finished(&mut self, value: ValueId, for_inputs: bool) -> StorageId {
         let home = self.homes.of(value);
         let storage = self.gradient_storage(home);
-        if !self.started.contains_key(&home) {
-            self.started.insert(home, 1);
+        if let Entry::Vacant(entry) = self.started.entry(home) {
+            entry.insert(1);
             let operands = vec![Operand { part: Part::GradInput, storage, writes: true }];
             self.steps.push(Step { action: Action::Zero, operands, for_inputs });
         }

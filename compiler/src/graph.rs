@@ -28,6 +28,8 @@ pub struct Node {
     pub layer: Option<Box<dyn Layer>>,
     /// What flows in; `None` where a name could not be resolved.
     pub inputs: Vec<Option<ValueId>>,
+    /// Where each of them is named; `None` for the layer above.
+    pub input_spans: Vec<Option<Span>>,
     /// For unpooling: the pooling layer whose indices it takes.
     pub indices: Option<usize>,
     /// Whether an unpooling layer takes this one's indices.
@@ -119,6 +121,7 @@ struct Draft {
     site: Site,
     layer: Option<Box<dyn Layer>>,
     inputs: Vec<SlotId>,
+    input_spans: Vec<Option<Span>>,
     indices: Option<SlotId>,
 }
 
@@ -128,6 +131,7 @@ impl Draft {
             site: self.site.clone(),
             layer: self.layer.as_ref().map(|layer| layer.boxed()),
             inputs: self.inputs.iter().map(|&slot| resolve.value(slot)).collect(),
+            input_spans: self.input_spans.clone(),
             indices: self.indices.and_then(|slot| resolve.value(slot)).and_then(|value| match value {
                 ValueId::Node(node) => Some(node),
                 ValueId::Input(_) => None,
@@ -348,7 +352,8 @@ impl Expander<'_> {
                 layer = parsed;
             }
         }
-        self.drafts.push(Draft { site: site.clone(), layer, inputs: Vec::new(), indices: None });
+        let (inputs, input_spans) = (Vec::new(), Vec::new());
+        self.drafts.push(Draft { site: site.clone(), layer, inputs, input_spans, indices: None });
         pending.push(Pending { site, previous, input, many, indices, target: Target::Draft(draft) });
         self.slot(Slot::Value(ValueId::Node(draft)))
     }
@@ -437,16 +442,21 @@ impl Expander<'_> {
 
     fn resolve(&mut self, layer: Pending, placing: Placing<'_>, scope: &HashMap<String, SlotId>) {
         let Pending { site, previous, input, many, indices, target } = layer;
-        let inputs: Vec<SlotId> = match (many, input) {
+        let inputs: Vec<SlotId> = match (&many, &input) {
             (Some(names), _) => names.iter().map(|name| self.look_up(name, &site, placing, scope)).collect(),
-            (None, Some(name)) => vec![self.look_up(&name, &site, placing, scope)],
+            (None, Some(name)) => vec![self.look_up(name, &site, placing, scope)],
             (None, None) => vec![previous],
+        };
+        let input_spans = match (&many, &input) {
+            (Some(names), _) => names.iter().map(|name| name.span.clone()).collect(),
+            (None, name) => vec![name.as_ref().and_then(|name| name.span.clone())],
         };
         match target {
             Target::Entry(alias) => self.slots[alias] = Slot::Alias(Some(inputs[0])),
             Target::Draft(draft) => {
                 let indices = indices.map(|name| self.look_up(&name, &site, placing, scope));
                 self.drafts[draft].inputs = inputs;
+                self.drafts[draft].input_spans = input_spans;
                 self.drafts[draft].indices = indices;
             }
         }

@@ -5,6 +5,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Graph, Node, ValueId};
 use crate::header::Header;
 use crate::ops::{Layer, Op};
+use crate::source::Span;
 use std::fmt;
 
 /// The sizes of one sample: `[features]`, `[channels, length]` or `[channels, height, width]`.
@@ -101,6 +102,8 @@ pub struct Infer<'a> {
     pub indices: Option<Indices>,
     /// Whether an unpooling layer takes this layer's indices.
     pub gives_indices: bool,
+    /// Where each input is named; `None` where it is the layer above.
+    input_spans: &'a [Option<Span>],
     diagnostics: &'a mut Diagnostics,
     /// Tells what a changed layer above would bring: the mended layer's site and what was changed.
     what_if: Option<WhatIf<'a>>,
@@ -133,6 +136,23 @@ impl Infer<'_> {
         }
         self.diagnostics.push(diagnostic);
         None
+    }
+
+    /// The only input's channels and its `N` axes behind them, or an error that says what this layer takes.
+    pub fn channels_and<const N: usize>(&mut self) -> Option<(usize, [usize; N])> {
+        match N {
+            1 => self.axes::<2>().map(|[channels, length]| (channels, [length; N])),
+            _ => self.axes::<3>().map(|[channels, height, width]| {
+                let mut sizes = [height; N];
+                sizes[N - 1] = width;
+                (channels, sizes)
+            }),
+        }
+    }
+
+    /// Where input number `which` is named, or the layer where it is not.
+    pub fn input_span(&self, which: usize) -> Span {
+        self.input_spans.get(which).cloned().flatten().unwrap_or_else(|| self.site.span.clone())
     }
 
     /// Adds an error at an argument, or at the layer where the argument is a default.
@@ -261,7 +281,8 @@ pub fn infer(graph: Graph, diagnostics: &mut Diagnostics) -> Result<Shaped, Inte
         let checked = operands.zip(node.layer.as_deref()).and_then(|((inputs, indices), layer)| {
             let what_if = Some(WhatIf { graph: &graph, node: i });
             let gives_indices = node.gives_indices;
-            let mut cx = Infer { site: &node.site, inputs, indices, gives_indices, diagnostics, what_if };
+            let input_spans = &node.input_spans;
+            let mut cx = Infer { site: &node.site, inputs, indices, gives_indices, input_spans, diagnostics, what_if };
             check(layer, &mut cx)
         });
         results.push(checked);
@@ -372,7 +393,8 @@ impl WhatIf<'_> {
             let checked = operands(self.graph, node, &results).zip(layer).and_then(|((inputs, indices), layer)| {
                 let gives_indices = node.gives_indices;
                 let diagnostics = &mut silent;
-                let mut cx = Infer { site: &node.site, inputs, indices, gives_indices, diagnostics, what_if: None };
+                let (site, input_spans) = (&node.site, node.input_spans.as_slice());
+                let mut cx = Infer { site, inputs, indices, gives_indices, input_spans, diagnostics, what_if: None };
                 check(layer, &mut cx)
             });
             results.push(checked);

@@ -1,9 +1,9 @@
 //! `conv1d` and `conv2d`. A one-dimensional convolution is the two-dimensional one on maps of height 1.
 
 use super::init::{self, Init, WeightInit};
-use super::window::{Padding, PaddingMode, padded_window};
+use super::window::{Padding, PaddingMode, Reach, padded_window};
 use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
-use crate::args::{Arg, Args};
+use crate::args::{Arg, Args, list_names};
 use crate::shape::{Checked, Infer, Shape};
 use crate::tokens::{int, ints};
 use proc_macro2::TokenStream;
@@ -12,10 +12,7 @@ use quote::quote;
 pub(super) const CONV1D: LayerType = LayerType::one("conv1d", |args| boxed(Conv::<1>::parse(args)));
 pub(super) const CONV2D: LayerType = LayerType::one("conv2d", |args| boxed(Conv::<2>::parse(args)));
 
-fn boxed<const N: usize>(layer: Option<Conv<N>>) -> Option<Box<dyn Layer>>
-where
-    Conv<N>: Layer + 'static,
-{
+fn boxed<const N: usize>(layer: Option<Conv<N>>) -> Option<Box<dyn Layer>> {
     layer.map(|layer| Box::new(layer) as Box<dyn Layer>)
 }
 
@@ -73,25 +70,10 @@ impl<const N: usize> Conv<N> {
     }
 }
 
-impl Layer for Conv<1> {
+impl<const N: usize> Layer for Conv<N> {
     fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
-        let [channels, length] = cx.axes::<2>()?;
-        infer(self, cx, channels, [length])
-    }
-
-    fn variants(&self) -> Vec<(String, Box<dyn Layer>)> {
-        variants(self)
-    }
-
-    fn boxed(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
-    }
-}
-
-impl Layer for Conv<2> {
-    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
-        let [channels, height, width] = cx.axes::<3>()?;
-        infer(self, cx, channels, [height, width])
+        let (channels, sizes) = cx.channels_and::<N>()?;
+        infer(self, cx, channels, sizes)
     }
 
     fn variants(&self) -> Vec<(String, Box<dyn Layer>)> {
@@ -104,10 +86,7 @@ impl Layer for Conv<2> {
 }
 
 /// The padding that people forget or add: none, and half the kernel.
-fn variants<const N: usize>(conv: &Conv<N>) -> Vec<(String, Box<dyn Layer>)>
-where
-    Conv<N>: Layer + 'static,
-{
+fn variants<const N: usize>(conv: &Conv<N>) -> Vec<(String, Box<dyn Layer>)> {
     let half = conv.kernel_size.value.map(|k| k / 2);
     let mut found: Vec<(String, Box<dyn Layer>)> = Vec::new();
     for sizes in [[0; N], half] {
@@ -140,14 +119,16 @@ fn infer<const N: usize>(conv: &Conv<N>, cx: &mut Infer<'_>, channels: usize, si
         let (first, last) = conv.padding.value.around(axis, dilated);
         before[axis] = first;
         conv.padding_mode.check(cx, &conv.padding, [first, last], axis, N, sizes[axis])?;
-        padded_window(cx, &conv.kernel_size, axis, N, dilated, [first, last], sizes[axis])?;
+        let reach = Reach { axis, axes: N, span: dilated, before: first, behind: last, beyond: 0 };
+        padded_window(cx, &conv.kernel_size, &reach, sizes[axis])?;
         output[axis] = (sizes[axis] + first + last - dilated) / conv.stride.value[axis] + 1;
     }
     if !divided {
         return None;
     }
     let kernel: usize = conv.kernel_size.value.iter().product();
-    let fan_in = (in_channels / groups).checked_mul(kernel)?;
+    // Past what memory can address the weight is refused by its shape, once this has returned.
+    let fan_in = (in_channels / groups).saturating_mul(kernel);
     let weight: Vec<usize> = [out_channels, in_channels / groups].into_iter().chain(conv.kernel_size.value).collect();
     let init = init::weight(cx, &conv.init, &weight, init::default_bound(fan_in))?;
     let shape = |channels, sizes: [usize; N]| Shape([channels].into_iter().chain(sizes).collect());
@@ -176,11 +157,22 @@ pub(super) fn divides(cx: &mut Infer<'_>, groups: &Arg<usize>, key: &str, channe
     let title = format!("{} says groups = {}, which does not divide {key} = {channels}", cx.site.title(), groups.value);
     let label = format!("{channels} / {} is not whole", groups.value);
     cx.refuse_with(groups, title, label, |diagnostic| {
-        let divisors: Vec<String> =
-            (1..=channels).filter(|g| channels % g == 0).take(12).map(|g| g.to_string()).collect();
-        diagnostic.help(format!("{channels} is divided by {}", divisors.join(", ")))
+        diagnostic.help(format!("{channels} is divided by {}", divisors(channels)))
     });
     false
+}
+
+/// The numbers that divide `n`, or the smallest dozen of them: `1, 2, 3 and 6`.
+pub(super) fn divisors(n: usize) -> String {
+    let small: Vec<usize> = (1..).take_while(|d| d * d <= n).filter(|d| n.is_multiple_of(*d)).collect();
+    let large = small.iter().rev().map(|d| n / d).filter(|d| d * d > n);
+    let mut all: Vec<usize> = small.iter().copied().chain(large).collect();
+    if all.len() > 12 {
+        all.truncate(12);
+        return format!("{}, …", all.iter().map(usize::to_string).collect::<Vec<_>>().join(", "));
+    }
+    let words: Vec<String> = all.iter().map(usize::to_string).collect();
+    list_names(words.iter().map(String::as_str))
 }
 
 /// `N` axes as two, with `fill` as the missing height.

@@ -2,11 +2,14 @@
 
 mod activation;
 mod combine;
+mod concat;
 mod conv;
 mod dropout;
 mod flatten;
 pub mod init;
 mod linear;
+mod pool;
+mod softmax;
 mod window;
 
 use crate::args::Args;
@@ -58,12 +61,19 @@ pub static LAYERS: &[LayerType] = &[
     activation::SIGMOID,
     activation::TANH,
     combine::ADD,
+    concat::CONCAT,
     conv::CONV1D,
     conv::CONV2D,
     dropout::DROPOUT,
     flatten::FLATTEN,
     flatten::IDENTITY,
     linear::LINEAR,
+    pool::AVG_POOL1D,
+    pool::AVG_POOL2D,
+    pool::MAX_POOL1D,
+    pool::MAX_POOL2D,
+    softmax::LOG_SOFTMAX,
+    softmax::SOFTMAX,
 ];
 
 /// Finds a type by its name.

@@ -1,7 +1,7 @@
 //! What layers with sliding windows share: padding, its modes, and the check that a window fits.
 
 use crate::args::{Arg, Args};
-use crate::shape::Infer;
+use crate::shape::{Infer, describe};
 use crate::spec::ValueKind;
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -46,8 +46,7 @@ impl<const N: usize> fmt::Display for Padding<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Padding::Same => write!(f, "\"same\""),
-            Padding::Sizes(sizes) if sizes.iter().all(|size| *size == sizes[0]) => write!(f, "{}", sizes[0]),
-            Padding::Sizes(sizes) => write!(f, "{sizes:?}"),
+            Padding::Sizes(sizes) => write!(f, "{}", sizes_text(sizes)),
         }
     }
 }
@@ -119,35 +118,64 @@ pub(super) fn axis_name(axis: usize, axes: usize) -> &'static str {
     }
 }
 
+/// Where the windows of a layer reach along one of its axes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    /// Which axis, of how many.
+    pub axis: usize,
+    /// How many axes the windows have.
+    pub axes: usize,
+    /// Pixels that a window spans, with its dilation.
+    pub span: usize,
+    /// Padding before the input.
+    pub before: usize,
+    /// Padding behind the input.
+    pub behind: usize,
+    /// Pixels by which the last window may run over the padding: `stride - 1` with `ceil_mode`.
+    pub beyond: usize,
+}
+
 /// Checks that a window fits into the padded input.
 pub(super) fn padded_window<const N: usize>(
     cx: &mut Infer<'_>,
     kernel_size: &Arg<[usize; N]>,
-    axis: usize,
-    axes: usize,
-    dilated: usize,
-    around: [usize; 2],
+    reach: &Reach,
     size: usize,
 ) -> Option<()> {
-    let padded = size + around[0] + around[1];
-    if dilated <= padded {
+    let Reach { axis, axes, span, before, behind, beyond } = *reach;
+    let room = size + before + behind + beyond;
+    if span <= room {
         return Some(());
     }
     let what = axis_name(axis, axes);
     let kernel = kernel_size.value[axis];
-    let window = if dilated == kernel { format!("{kernel}") } else { format!("{dilated} ({kernel} dilated)") };
-    let input = cx.input().clone();
-    let title = format!("{} has a window of {what} {window} on an input of {what} {padded}", cx.site.title());
-    let label = match around {
-        [0, 0] => format!("the input is {}", crate::shape::describe(&input)),
-        [a, b] => format!("the input is {}, padded by {a} and {b}", crate::shape::describe(&input)),
+    let window = if span == kernel { format!("{span}") } else { format!("{span} ({kernel}, dilated)") };
+    let padded = if before + behind > 0 { " padded" } else { "" };
+    let title = format!(
+        "{} has a window of {what} {window}, but its{padded} input has {what} {}",
+        cx.site.title(),
+        size + before + behind
+    );
+    let input = describe(cx.input());
+    let label = match (before, behind) {
+        (0, 0) => format!("the input is {input}"),
+        (a, b) if a == b => format!("the input is {input}, padded by {a} on each side"),
+        (a, b) => format!("the input is {input}, padded by {a} and {b}"),
     };
     cx.refuse_with(kernel_size, title, label, |diagnostic| {
-        let most =
-            if dilated == kernel { padded } else { (padded.saturating_sub(1)) / ((dilated - 1) / (kernel - 1)) + 1 };
+        // A kernel of k spans dilation * (k - 1) + 1.
+        let most = if kernel == 1 { 1 } else { (room - 1) / ((span - 1) / (kernel - 1)) + 1 };
         diagnostic.help(format!(
-            "use a kernel_size of at most {most} here, more padding, or fewer poolings and strides above"
+            "a kernel_size of {most} is the largest that fits here; or add padding, or take away poolings and strides above"
         ))
     });
     None
+}
+
+/// `3`, or `[3, 5]` where the sizes differ.
+pub(super) fn sizes_text(sizes: &[usize]) -> String {
+    match sizes {
+        [first, rest @ ..] if rest.iter().all(|size| size == first) => first.to_string(),
+        _ => format!("{sizes:?}"),
+    }
 }

@@ -1,0 +1,92 @@
+//! `concat`: inputs one behind the other along an axis.
+
+use super::flatten::axis;
+use super::{Call, Gradient, Layer, LayerType, Op, Reads};
+use crate::args::{Arg, Args};
+use crate::shape::{Checked, Infer, Operand, describe};
+use crate::tokens::{int, ints};
+use proc_macro2::TokenStream;
+use quote::quote;
+
+pub(super) const CONCAT: LayerType = LayerType::many("concat", |args| Some(Box::new(Concat::parse(args))));
+
+#[derive(Debug, Clone)]
+struct Concat {
+    dim: Arg<i64>,
+}
+
+impl Concat {
+    fn parse(args: &mut Args<'_>) -> Self {
+        Self { dim: args.integer("dim").unwrap_or(Arg::default(1)) }
+    }
+}
+
+impl Layer for Concat {
+    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
+        let first = cx.inputs[0].clone();
+        let axis = axis(cx, "dim", &self.dim, &first.shape)?;
+        let mut along = 0usize;
+        for operand in cx.inputs.clone() {
+            if operand.shape.rank() != first.shape.rank() {
+                refuse(cx, &first, &operand, "they have different numbers of axes", "all inputs need as many axes");
+                return None;
+            }
+            let differs = |&i: &usize| i != axis && operand.shape.0[i] != first.shape.0[i];
+            if let Some(other) = (0..first.shape.rank()).find(differs) {
+                let (a, b) = (first.shape.0[other], operand.shape.0[other]);
+                let why = format!("axis {} is {a} in one and {b} in the other", other + 1);
+                let help = format!("all axes but dim = {} must be equal", self.dim.value);
+                refuse(cx, &first, &operand, &why, &help);
+                return None;
+            }
+            along = along.saturating_add(operand.shape.0[axis]);
+        }
+        let mut output = first.shape.clone();
+        output.0[axis] = along;
+        let inner: usize = first.shape.0[axis + 1..].iter().product();
+        let lengths = cx.inputs.iter().map(|operand| operand.shape.0[axis] * inner).collect();
+        let outer = first.shape.0[..axis].iter().product();
+        Checked::new(output, ConcatOp { outer, lengths })
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+fn refuse(cx: &mut Infer<'_>, a: &Operand, b: &Operand, why: &str, help: &str) {
+    let site = cx.site;
+    let title = format!("{} cannot put {} and {} one behind the other", site.title(), a.shape, b.shape);
+    let label = format!("the inputs are {} and {}", describe(a), describe(b));
+    let span = cx.input_span(1);
+    cx.push(site.error(title, span, label).note(why).help(help));
+}
+
+#[derive(Debug)]
+struct ConcatOp {
+    /// Product of the axes of a sample before `dim`.
+    outer: usize,
+    /// For each input its length along `dim`, times the product of the axes after it.
+    lengths: Vec<usize>,
+}
+
+impl Op for ConcatOp {
+    fn reads(&self, _: Gradient) -> Reads {
+        Reads::default()
+    }
+
+    fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
+        let (outer, lengths) = (int(self.outer), ints(&self.lengths));
+        Some((quote!(castnet::Concat), quote!(castnet::Concat { outer: #outer, lengths: &#lengths })))
+    }
+
+    fn forward(&self, call: &Call) -> TokenStream {
+        let (op, inputs) = (&call.op, &call.inputs);
+        quote!(castnet::concat::forward(context, &#op, &[#(#inputs),*], output);)
+    }
+
+    fn backward_input(&self, call: &Call, which: usize) -> TokenStream {
+        let (op, which) = (&call.op, int(which));
+        quote!(castnet::concat::backward(context, &#op, #which, grad_output, grad_input);)
+    }
+}

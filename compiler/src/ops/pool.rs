@@ -1,0 +1,279 @@
+//! `max_pool1d`, `max_pool2d`, `avg_pool1d` and `avg_pool2d`. A one-dimensional pooling is the two-dimensional one on maps of
+//! height 1.
+
+use super::conv::{two_axes, with_height};
+use super::window::{Reach, axis_name, padded_window, sizes_text};
+use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
+use crate::args::{Arg, Args};
+use crate::shape::{Checked, Infer, Shape};
+use crate::tokens::{int, ints};
+use proc_macro2::TokenStream;
+use quote::quote;
+
+pub(super) const MAX_POOL1D: LayerType = LayerType::one("max_pool1d", |args| parse::<1>(args, Kind::Max));
+pub(super) const MAX_POOL2D: LayerType =
+    LayerType { gives_indices: true, ..LayerType::one("max_pool2d", |args| parse::<2>(args, Kind::Max)) };
+pub(super) const AVG_POOL1D: LayerType = LayerType::one("avg_pool1d", |args| {
+    let count_include_pad = args.boolean("count_include_pad").is_none_or(|arg| arg.value);
+    parse::<1>(args, Kind::Average { count_include_pad, divisor: None })
+});
+pub(super) const AVG_POOL2D: LayerType = LayerType::one("avg_pool2d", |args| {
+    let count_include_pad = args.boolean("count_include_pad").is_none_or(|arg| arg.value);
+    let divisor = args.size("divisor_override").map(|arg| arg.value);
+    parse::<2>(args, Kind::Average { count_include_pad, divisor })
+});
+
+/// What is made of the pixels of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Max,
+    Average { count_include_pad: bool, divisor: Option<usize> },
+}
+
+/// A pooling over `N` axes, as written.
+#[derive(Debug, Clone)]
+struct Pool<const N: usize> {
+    kind: Kind,
+    kernel_size: Arg<[usize; N]>,
+    stride: Arg<[usize; N]>,
+    padding: Arg<[usize; N]>,
+    dilation: Arg<[usize; N]>,
+    ceil_mode: Arg<bool>,
+    line: usize,
+}
+
+fn parse<const N: usize>(args: &mut Args<'_>, kind: Kind) -> Option<Box<dyn Layer>> {
+    let kernel_size = args.required_sizes("kernel_size", 1);
+    let stride = args.sizes("stride", 1);
+    let padding = args.sizes("padding", 0).unwrap_or(Arg::default([0; N]));
+    let dilation = match kind {
+        Kind::Max => args.sizes("dilation", 1),
+        Kind::Average { .. } => None,
+    };
+    let ceil_mode = args.boolean("ceil_mode").unwrap_or(Arg::default(false));
+    let kernel_size = kernel_size?;
+    let stride = stride.unwrap_or(Arg::default(kernel_size.value));
+    let dilation = dilation.unwrap_or(Arg::default([1; N]));
+    Some(Box::new(Pool { kind, kernel_size, stride, padding, dilation, ceil_mode, line: args.line() }))
+}
+
+impl<const N: usize> Layer for Pool<N> {
+    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
+        let (channels, sizes) = cx.channels_and::<N>()?;
+        let mut output = [0; N];
+        for axis in 0..N {
+            self.check_padding(cx, axis)?;
+            output[axis] = self.output_size(cx, axis, sizes[axis])?;
+        }
+        let op = PoolOp {
+            kind: self.kind,
+            input: with_height(channels, sizes),
+            output: with_height(channels, output),
+            kernel: two_axes(self.kernel_size.value, 1),
+            stride: two_axes(self.stride.value, 1),
+            padding: two_axes(self.padding.value, 0),
+            dilation: two_axes(self.dilation.value, 1),
+        };
+        if self.kind == Kind::Max {
+            check_plane(cx, op.input[1], op.input[2])?;
+        }
+        Checked::new(Shape([channels].into_iter().chain(output).collect()), op)
+    }
+
+    /// Other paddings, strides and roundings: what people choose between.
+    fn variants(&self) -> Vec<(String, Box<dyn Layer>)> {
+        let mut found: Vec<(String, Box<dyn Layer>)> = Vec::new();
+        for padding in [[0; N], self.kernel_size.value.map(|k| k / 2)] {
+            if padding != self.padding.value {
+                let words = self.words("padding", &self.padding, sizes_text(&padding), "no padding");
+                found.push((words, Box::new(Self { padding: Arg::default(padding), ..self.clone() })));
+            }
+        }
+        let ceil_mode = !self.ceil_mode.value;
+        let has = if self.ceil_mode.value { "has ceil_mode = true" } else { "rounds its size down" };
+        let words = format!("(line {}) {has}; with ceil_mode = {ceil_mode}", self.line);
+        found.push((words, Box::new(Self { ceil_mode: Arg::default(ceil_mode), ..self.clone() })));
+        for stride in [self.kernel_size.value, [2; N], [1; N]] {
+            if stride != self.stride.value {
+                let unset = format!("stride = {}, its kernel_size", sizes_text(&self.stride.value));
+                let words = self.words("stride", &self.stride, sizes_text(&stride), &unset);
+                found.push((words, Box::new(Self { stride: Arg::default(stride), ..self.clone() })));
+            }
+        }
+        found
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+impl<const N: usize> Pool<N> {
+    fn words(&self, key: &str, now: &Arg<[usize; N]>, then: String, unset: &str) -> String {
+        let has = match now.span {
+            Some(_) => format!("{key} = {}", sizes_text(&now.value)),
+            None => unset.to_string(),
+        };
+        format!("(line {}) has {has}; with {key} = {then}", self.line)
+    }
+
+    /// Pixels that a window spans along an axis.
+    fn span(&self, axis: usize) -> usize {
+        self.dilation.value[axis] * (self.kernel_size.value[axis] - 1) + 1
+    }
+
+    /// At most half the window is padding: `torch.nn.MaxPool2d` counts the dilated window, `MaxPool1d` the kernel alone.
+    fn check_padding(&self, cx: &mut Infer<'_>, axis: usize) -> Option<()> {
+        let padding = self.padding.value[axis];
+        let (window, what) = match N {
+            1 => (self.kernel_size.value[axis], "kernel_size"),
+            _ => (self.span(axis), "window"),
+        };
+        if padding <= window / 2 {
+            return Some(());
+        }
+        let title =
+            format!("{} says padding = {padding}, which is more than half its {what}, {window}", cx.site.title());
+        let label = format!("at most {window} / 2, so {}", window / 2);
+        cx.refuse_with(&self.padding, title, label, |diagnostic| {
+            diagnostic.help(format!("use padding = {}, or a larger kernel_size", window / 2))
+        });
+        None
+    }
+
+    /// `floor((in + 2 padding - dilation (kernel - 1) - 1) / stride) + 1`; with `ceil_mode` rounded up, and one less where the last
+    /// window would begin behind the input and its padding in front (torch.nn.MaxPool2d, torch.nn.AvgPool2d).
+    fn output_size(&self, cx: &mut Infer<'_>, axis: usize, size: usize) -> Option<usize> {
+        let (span, stride, padding) = (self.span(axis), self.stride.value[axis], self.padding.value[axis]);
+        let beyond = if self.ceil_mode.value { stride - 1 } else { 0 };
+        let reach = Reach { axis, axes: N, span, before: padding, behind: padding, beyond };
+        padded_window(cx, &self.kernel_size, &reach, size)?;
+        let output = (size + 2 * padding + beyond - span) / stride + 1;
+        let dropped = self.ceil_mode.value && (output - 1) * stride >= size + padding;
+        Some(if dropped { output - 1 } else { output })
+    }
+}
+
+/// Max pooling counts the pixels of a plane with 32 bits, whose largest number stands for "none".
+pub(super) fn check_plane(cx: &mut Infer<'_>, height: usize, width: usize) -> Option<()> {
+    let most = u32::MAX as usize;
+    if height.checked_mul(width).is_some_and(|plane| plane <= most) {
+        return Some(());
+    }
+    let title = format!("{} takes the maximum over maps of {height} x {width} pixels", cx.site.title());
+    let name = axis_name(0, 2);
+    cx.refuse_layer(title, format!("{name} x width is more than {most}, the most that an index can count"));
+    None
+}
+
+#[derive(Debug)]
+struct PoolOp {
+    kind: Kind,
+    input: [usize; 3],
+    output: [usize; 3],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+}
+
+impl PoolOp {
+    /// The last pixel along an axis that a window reaches.
+    fn last(&self, axis: usize) -> usize {
+        let (size, windows) = (self.input[axis + 1], self.output[axis + 1]);
+        let (kernel, stride) = (self.kernel[axis], self.stride[axis]);
+        let (padding, dilation) = (self.padding[axis], self.dilation[axis]);
+        let mut last = 0;
+        for window in (0..windows).rev() {
+            // Counted from the first pixel of the padding.
+            let start = window * stride;
+            let end = start + (kernel - 1) * dilation;
+            // Windows that end inside the input: the last of them reaches farthest.
+            if end < size + padding {
+                return last.max(end.saturating_sub(padding));
+            }
+            // A window that runs over the end: its last pixel inside is a multiple of the dilation behind its start.
+            let inside = start + (size + padding - 1).saturating_sub(start) / dilation * dilation;
+            last = last.max(inside.saturating_sub(padding));
+            if last == size - 1 {
+                break;
+            }
+        }
+        last
+    }
+}
+
+impl Op for PoolOp {
+    fn saved(&self) -> Extent {
+        match self.kind {
+            Kind::Max => Extent::per_sample(self.output.iter().product()),
+            Kind::Average { .. } => Extent::default(),
+        }
+    }
+
+    fn reads(&self, _: Gradient) -> Reads {
+        Reads { saved: self.kind == Kind::Max, ..Reads::default() }
+    }
+
+    /// Max pooling keeps where the maxima were.
+    fn trains_differently(&self) -> bool {
+        self.kind == Kind::Max
+    }
+
+    fn largest_index(&self) -> Option<usize> {
+        (self.kind == Kind::Max).then(|| self.last(0) * self.input[2] + self.last(1))
+    }
+
+    fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
+        let [input, output] = [self.input, self.output].map(|sizes| ints(&sizes));
+        let [kernel, stride, padding, dilation] =
+            [self.kernel, self.stride, self.padding, self.dilation].map(|sizes| ints(&sizes));
+        let pool = quote! {
+            castnet::Pool2d {
+                input: #input,
+                output: #output,
+                kernel: #kernel,
+                stride: #stride,
+                padding: #padding,
+                dilation: #dilation,
+            }
+        };
+        Some(match self.kind {
+            Kind::Max => (quote!(castnet::Pool2d), pool),
+            Kind::Average { count_include_pad, divisor } => {
+                let divisor = match divisor {
+                    Some(divisor) => {
+                        let divisor = int(divisor);
+                        quote!(Some(#divisor))
+                    }
+                    None => quote!(None),
+                };
+                let value = quote! {
+                    castnet::AvgPool2d { pool: #pool, count_include_pad: #count_include_pad, divisor: #divisor }
+                };
+                (quote!(castnet::AvgPool2d), value)
+            }
+        })
+    }
+
+    fn forward(&self, call: &Call) -> TokenStream {
+        let (op, input) = (&call.op, call.input());
+        match self.kind {
+            Kind::Max => quote!(castnet::max_pool2d::forward(context, &#op, #input, output, None);),
+            Kind::Average { .. } => quote!(castnet::avg_pool2d::forward(context, &#op, #input, output);),
+        }
+    }
+
+    fn forward_train(&self, call: &Call) -> TokenStream {
+        let (op, input) = (&call.op, call.input());
+        quote!(castnet::max_pool2d::forward(context, &#op, #input, output, Some(saved));)
+    }
+
+    fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
+        let op = &call.op;
+        match self.kind {
+            Kind::Max => quote!(castnet::max_pool2d::backward(context, &#op, saved, grad_output, grad_input);),
+            Kind::Average { .. } => quote!(castnet::avg_pool2d::backward(context, &#op, grad_output, grad_input);),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `softmax` and `log_softmax` along one axis.
+
+use super::flatten::axis;
+use super::{Call, Gradient, Layer, LayerType, Op, Reads};
+use crate::args::{Arg, Args};
+use crate::shape::{Checked, Infer};
+use crate::tokens::int;
+use proc_macro2::TokenStream;
+use quote::quote;
+
+pub(super) const SOFTMAX: LayerType = LayerType::one("softmax", |args| parse(args, false));
+pub(super) const LOG_SOFTMAX: LayerType = LayerType::one("log_softmax", |args| parse(args, true));
+
+#[derive(Debug, Clone)]
+struct Softmax {
+    dim: Arg<i64>,
+    log: bool,
+}
+
+fn parse(args: &mut Args<'_>, log: bool) -> Option<Box<dyn Layer>> {
+    let dim = args.required_integer("dim")?;
+    Some(Box::new(Softmax { dim, log }))
+}
+
+impl Layer for Softmax {
+    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
+        let shape = cx.input().shape.clone();
+        let axis = axis(cx, "dim", &self.dim, &shape)?;
+        let outer = shape.0[..axis].iter().product();
+        let inner = shape.0[axis + 1..].iter().product();
+        let op = SoftmaxOp { outer, length: shape.0[axis], inner, log: self.log };
+        Checked::new(shape, op)
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+#[derive(Debug)]
+struct SoftmaxOp {
+    /// Product of the axes of a sample before `dim`.
+    outer: usize,
+    length: usize,
+    /// Product of the axes after it.
+    inner: usize,
+    log: bool,
+}
+
+impl Op for SoftmaxOp {
+    fn reads(&self, _: Gradient) -> Reads {
+        Reads { output: true, ..Reads::default() }
+    }
+
+    fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
+        let [outer, length, inner] = [self.outer, self.length, self.inner].map(int);
+        let value = quote!(castnet::Softmax { outer: #outer, length: #length, inner: #inner });
+        Some((quote!(castnet::Softmax), value))
+    }
+
+    fn forward(&self, call: &Call) -> TokenStream {
+        let (op, input) = (&call.op, call.input());
+        match self.log {
+            false => quote!(castnet::softmax::forward(context, &#op, #input, output);),
+            true => quote!(castnet::softmax::log_forward(context, &#op, #input, output);),
+        }
+    }
+
+    fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
+        let op = &call.op;
+        match self.log {
+            false => quote!(castnet::softmax::backward(context, &#op, output, grad_output, grad_input);),
+            true => quote!(castnet::softmax::log_backward(context, &#op, output, grad_output, grad_input);),
+        }
+    }
+}
