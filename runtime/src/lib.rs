@@ -19,7 +19,7 @@ pub mod loss;
 #[cfg(feature = "std")]
 pub mod nested;
 #[cfg(feature = "std")]
-pub mod network;
+mod network;
 #[cfg(feature = "std")]
 pub mod optim;
 pub mod parallel;
@@ -40,6 +40,9 @@ mod weights;
 pub use ndarray;
 
 #[cfg(feature = "std")]
+pub use castnet_macros::network;
+
+#[cfg(feature = "std")]
 pub use {
     error::Error,
     info::NetworkInfo,
@@ -55,9 +58,14 @@ pub use {
 #[doc(hidden)]
 #[cfg(feature = "std")]
 pub mod __private {
+    pub use crate::kernels::*;
+    pub use core::convert::AsRef;
+    pub use ndarray;
+    /// What a method of a network returns.
+    pub type Result<T> = core::result::Result<T, crate::Error>;
     pub use crate::arena::{Arena, ArenaSize, Span, fixed, per_sample};
     pub use crate::info::{BufferInfo, Init, NetworkInfo, ParameterInfo, ValueInfo};
-    pub use crate::kernels::{self, Context};
+    pub use crate::kernels;
     pub use crate::loss::Loss;
     pub use crate::network::{Network, NetworkWithLoss};
     pub use crate::state::State;

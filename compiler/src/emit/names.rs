@@ -20,22 +20,33 @@ const TAKEN: &str = "context parameters buffers arena gradients inputs input out
     use virtual where while yield abstract become union";
 
 impl Names {
-    /// Names for all layers and inputs. Every name that grows out of them by a suffix is unique too.
+    /// Names for all layers and inputs. No name ends as the names that grow out of others do, so those are unique too.
     pub fn new(shaped: &Shaped) -> Self {
         let mut taken: HashSet<String> = TAKEN.split_whitespace().map(str::to_string).collect();
         let mut claim = |name: &str| {
-            let base = snake_case(name);
+            let mut base = snake_case(name);
+            if grows(&base) {
+                base.push_str("_layer");
+            }
             let mut name = base.clone();
             let mut count = 1;
-            while clashes(&taken, &name) {
+            while !taken.insert(name.clone()) {
                 count += 1;
                 name = format!("{base}_{count}");
             }
-            taken.insert(name.clone());
             name
         };
         let functions = shaped.nodes.iter().map(|node| claim(&node.site.name)).collect();
-        let inputs = shaped.header.inputs.iter().map(|input| claim(&format!("{}_in", input.name))).collect();
+        // What flows into the network has `_in` behind it, and so has no rival: `claim` gives no such name.
+        let mut inputs: Vec<String> = Vec::new();
+        for input in &shaped.header.inputs {
+            let base = snake_case(&input.name);
+            let mut name = format!("{base}_in");
+            while inputs.contains(&name) {
+                name = format!("{}_{}_in", base, inputs.len() + 1);
+            }
+            inputs.push(name);
+        }
         Self { functions, inputs }
     }
 
@@ -64,20 +75,11 @@ impl Names {
     }
 }
 
-const SUFFIXES: [&str; 7] = ["_train", "_grad_parameters", "_grad_input", "_out", "_saved", "_out_grad", "_in"];
-
-/// Whether a name, or one that grows out of it, is taken.
-fn clashes(taken: &HashSet<String>, name: &str) -> bool {
-    if taken.contains(name) {
-        return true;
-    }
-    // `conv1_out` as a layer beside `conv1`, in either order.
-    taken.iter().any(|other| {
-        let longer = |long: &str, short: &str| {
-            long.strip_prefix(short).is_some_and(|rest| SUFFIXES.iter().any(|suffix| rest.starts_with(suffix)))
-        };
-        other.len() != name.len() && (longer(other, name) || longer(name, other))
-    })
+/// Whether a name ends like one that grows out of another: `conv1_out`, `conv1_grad_input_0`.
+fn grows(name: &str) -> bool {
+    const ENDS: [&str; 7] = ["_out", "_saved", "_in", "_grad", "_train", "_parameters", "_input"];
+    let name = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('_');
+    ENDS.iter().any(|end| name.ends_with(end))
 }
 
 /// `Layer1.0-Conv` -> `layer1_0_conv`.
@@ -112,10 +114,7 @@ mod tests {
 
     #[test]
     fn names_that_grow_do_not_clash() {
-        let taken: HashSet<String> = ["conv1_out".to_string(), "context".to_string()].into();
-        assert!(clashes(&taken, "conv1"));
-        assert!(clashes(&taken, "context"));
-        assert!(!clashes(&taken, "conv2"));
-        assert!(!clashes(&taken, "conv"));
+        assert!(["conv1_out", "a_grad_input_0", "a_out_grad_2", "x_in", "bn_train"].into_iter().all(grows));
+        assert!(!["conv1", "out", "input_2", "train1", "margin"].into_iter().any(grows));
     }
 }

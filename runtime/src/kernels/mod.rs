@@ -22,5 +22,16 @@ mod random;
 #[cfg(all(test, feature = "std"))]
 pub(crate) mod testing;
 
+pub use activation::Activation;
+pub use adaptive_pool2d::AdaptivePool2d;
+pub use avg_pool2d::AvgPool2d;
+pub use batch_norm::BatchNorm;
 pub use context::Context;
+pub use elementwise::Broadcast;
+pub use group_norm::GroupNorm;
+pub use layer_norm::LayerNorm;
+pub use local_response_norm::LocalResponseNorm;
+pub use max_unpool2d::MaxUnpool2d;
+pub use pool2d::Pool2d;
 pub use random::Random;
+pub use upsample::{Upsample, UpsampleMode};
