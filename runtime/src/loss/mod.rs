@@ -247,3 +247,7 @@ functions! {
 fn flatten(shape: &[usize]) -> [usize; 3] {
     [shape[0], shape[1], shape[2..].iter().product()]
 }
+
+#[cfg(test)]
+#[allow(clippy::excessive_precision, reason = "numbers stand as PyTorch prints them")]
+mod tests;

@@ -6,9 +6,9 @@ mod sgd;
 pub use adam::{Adam, AdamW};
 pub use sgd::Sgd;
 
-use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use std::path::Path;
 
@@ -97,6 +97,37 @@ pub trait Optimizer: Send {
     {
         let path = path.as_ref();
         load(self, &weights::read_file(path)?, &path.display().to_string())
+    }
+}
+
+/// An optimizer that was chosen at run time.
+impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        (**self).check()
+    }
+
+    fn step(&mut self, parameters: &mut [f32], gradients: &[f32]) -> Result<(), Error> {
+        (**self).step(parameters, gradients)
+    }
+
+    fn learning_rate(&self) -> f64 {
+        (**self).learning_rate()
+    }
+
+    fn set_learning_rate(&mut self, learning_rate: f64) {
+        (**self).set_learning_rate(learning_rate);
+    }
+
+    fn state(&self) -> OptimizerState {
+        (**self).state()
+    }
+
+    fn set_state(&mut self, state: OptimizerState) -> Result<(), Error> {
+        (**self).set_state(state)
     }
 }
 
@@ -194,5 +225,9 @@ fn allocate(optimizer: &'static str, floats: usize) -> Result<Buffer, Error> {
 
 /// A name that `state` does not use.
 fn unknown(optimizer: &'static str, name: &str) -> Error {
-    Error::Setting { optimizer, message: format!("there is no setting or state called `{}`", name.to_owned()) }
+    Error::Setting { optimizer, message: format!("there is no setting or state called `{name}`") }
 }
+
+#[cfg(test)]
+#[allow(clippy::excessive_precision, reason = "numbers stand as PyTorch prints them")]
+mod tests;
