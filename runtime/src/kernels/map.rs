@@ -165,3 +165,65 @@ pub(crate) fn sum<S: Simd>(simd: S, x: &[f32]) -> f32 {
     }
     simd.reduce_sum(simd.add(simd.add(sums[0], sums[1]), simd.add(sums[2], sums[3])))
 }
+
+/// `output[i] = function(i / inner)(inputs[0][i], …)`: rows of `inner` elements, each with a function of its own.
+///
+/// # Panics
+/// If a length differs.
+pub(crate) fn map_rows<const N: usize, F: Function<N>>(
+    isa: Isa,
+    inner: usize,
+    function: impl Fn(usize) -> F + Sync,
+    inputs: [&[f32]; N],
+    output: &mut [f32],
+) {
+    for input in inputs {
+        assert_eq!(input.len(), output.len(), "inputs and output of an elementwise loop have the same length");
+    }
+    parallel::for_each_chunk(output, TASK, |i, output| {
+        let inputs = inputs.map(|input| &input[i * TASK..][..output.len()]);
+        dispatch(isa, MapRows { inner, start: i * TASK, function: &function, inputs, output });
+    });
+}
+
+/// One task of [`map_rows`]: the elements from `start` on.
+struct MapRows<'a, const N: usize, R> {
+    inner: usize,
+    start: usize,
+    function: R,
+    inputs: [&'a [f32]; N],
+    output: &'a mut [f32],
+}
+
+impl<const N: usize, F: Function<N>, R: Fn(usize) -> F> Kernel for MapRows<'_, N, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let MapRows { inner, start, function, mut inputs, mut output } = self;
+        let (mut row, mut column) = (start / inner, start % inner);
+        while !output.is_empty() {
+            let (now, later) = output.split_at_mut((inner - column).min(output.len()));
+            let mut first = inputs;
+            let mut n = 0;
+            while n < N {
+                (first[n], inputs[n]) = inputs[n].split_at(now.len());
+                n += 1;
+            }
+            Map { function: function(row), inputs: first, output: now }.run(simd);
+            output = later;
+            (row, column) = (row + 1, 0);
+        }
+    }
+}
+
+/// `factor * x`.
+#[derive(Clone, Copy)]
+pub(crate) struct Scale(pub f32);
+
+impl Function<1> for Scale {
+    #[inline(always)]
+    fn apply<S: Simd>(self, simd: S, [x]: [S::V; 1]) -> S::V {
+        simd.mul(x, simd.splat(self.0))
+    }
+}

@@ -7,12 +7,17 @@ pub mod activation;
 pub mod adaptive_pool2d;
 pub mod avg_pool2d;
 pub mod batch_norm;
+pub mod concat;
+pub mod dropout;
 pub mod elementwise;
 pub mod group_norm;
 pub mod layer_norm;
 pub mod local_response_norm;
 pub mod max_unpool2d;
 pub mod pool2d;
+pub mod prelu;
+pub mod rrelu;
+pub mod softmax;
 pub mod upsample;
 
 mod context;
