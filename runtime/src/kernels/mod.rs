@@ -13,6 +13,7 @@ pub mod elementwise;
 pub mod group_norm;
 pub mod layer_norm;
 pub mod local_response_norm;
+pub mod max_pool2d;
 pub mod max_unpool2d;
 pub mod pool2d;
 pub mod prelu;
@@ -24,8 +25,10 @@ mod context;
 pub(crate) mod map;
 pub mod math;
 mod random;
+mod statistics;
 #[cfg(all(test, feature = "std"))]
 pub(crate) mod testing;
+mod window;
 
 pub use activation::Activation;
 pub use adaptive_pool2d::AdaptivePool2d;

@@ -157,3 +157,24 @@ fn scratch_belongs_to_one_task_at_a_time() {
         assert!(short.is_err());
     });
 }
+
+#[test]
+fn chunks_come_with_scratch() {
+    with_threads(3, || {
+        let (mut numbers, mut scratch) = (vec![0usize; 101], vec![0usize; 3 * 4]);
+        for_each_chunk_scratch(&mut numbers, 10, &mut scratch, 4, |i, chunk, mine| {
+            mine.fill(i);
+            chunk.copy_from_slice(&[mine[3] + 1; 10][..chunk.len()]);
+        });
+        assert!(numbers.iter().enumerate().all(|(i, &n)| n == i / 10 + 1));
+        for_each_chunk_scratch(&mut [0; 0], 10, &mut [0; 0], 4, |_, _, _| unreachable!());
+    });
+}
+
+#[test]
+fn tasks_are_neither_tiny_nor_too_many() {
+    assert_eq!(items_per_task(1000, 1 << 15), 4);
+    assert_eq!(items_per_task(10, 1 << 15), 1);
+    assert_eq!(items_per_task(10, 100), 328);
+    assert_eq!(items_per_task(0, 0), 1 << 15);
+}

@@ -3,7 +3,7 @@
 use crate::kernels::pool2d::planes;
 use crate::kernels::upsample::{Upsample, UpsampleMode};
 
-/// Every output is a weighted sum of up to two rows by two columns of its plane; see [`sources`].
+/// Every output is a weighted sum of up to two rows by two columns of its plane.
 pub fn forward(op: &Upsample, input: &[f32], output: &mut [f32]) {
     let ([_, height, width], [_, out_height, out_width]) = (op.input, op.output);
     for plane in 0..planes(op.input, op.output, input.len(), output.len()) {
