@@ -279,6 +279,31 @@ impl<'a> Args<'a> {
         Some(number)
     }
 
+    /// A number above 0, or a list of them, one per axis; it must be there.
+    pub fn required_positive_numbers(&mut self, key: &'static str, example: &str) -> Option<Arg<Vec<f64>>> {
+        self.require(key, example)?;
+        let value = self.value(key)?;
+        let items = match &value.kind {
+            ValueKind::Array(items) if !items.is_empty() => items.clone(),
+            ValueKind::Integer(_) | ValueKind::Float(_) => vec![value.clone()],
+            _ => {
+                self.wrong_kind(key, &value, "a number or a list of them, one per axis");
+                return None;
+            }
+        };
+        let mut numbers = Vec::new();
+        for item in &items {
+            let number = self.read_number(key, item)?;
+            if number <= 0.0 {
+                let title = format!("{} says {key} = {number}, which must be more than 0", self.site.title());
+                self.refuse(item, title, "must be more than 0");
+                return None;
+            }
+            numbers.push(number);
+        }
+        Some(Arg::new(numbers, &value))
+    }
+
     /// A number for which `accept` holds; `wanted` says in words which.
     pub fn number_where(
         &mut self,

@@ -32,6 +32,8 @@ pub struct Node {
     pub input_spans: Vec<Option<Span>>,
     /// For unpooling: the pooling layer whose indices it takes.
     pub indices: Option<usize>,
+    /// Where that layer is named.
+    pub indices_span: Option<Span>,
     /// Whether an unpooling layer takes this one's indices.
     pub gives_indices: bool,
 }
@@ -86,6 +88,7 @@ pub fn build(source: &Source, root: &Table, diagnostics: &mut Diagnostics) -> Gr
     let resolve = Resolve { slots: &expander.slots };
     let outputs: Vec<Option<ValueId>> = outputs.into_iter().map(|slot| resolve.value(slot)).collect();
     let nodes: Vec<Node> = expander.drafts.iter().map(|draft| draft.node(&resolve)).collect();
+    report_indices_of_inputs(&expander.drafts, &resolve, &header, expander.diagnostics);
     blocks::report_unused(&blocks, diagnostics);
     let (nodes, outputs) = order(nodes, outputs, diagnostics);
     let mut nodes = link_indices(nodes, diagnostics);
@@ -123,6 +126,7 @@ struct Draft {
     inputs: Vec<SlotId>,
     input_spans: Vec<Option<Span>>,
     indices: Option<SlotId>,
+    indices_span: Option<Span>,
 }
 
 impl Draft {
@@ -136,6 +140,7 @@ impl Draft {
                 ValueId::Node(node) => Some(node),
                 ValueId::Input(_) => None,
             }),
+            indices_span: self.indices_span.clone(),
             gives_indices: false,
         }
     }
@@ -352,8 +357,14 @@ impl Expander<'_> {
                 layer = parsed;
             }
         }
-        let (inputs, input_spans) = (Vec::new(), Vec::new());
-        self.drafts.push(Draft { site: site.clone(), layer, inputs, input_spans, indices: None });
+        self.drafts.push(Draft {
+            site: site.clone(),
+            layer,
+            inputs: Vec::new(),
+            input_spans: Vec::new(),
+            indices: None,
+            indices_span: None,
+        });
         pending.push(Pending { site, previous, input, many, indices, target: Target::Draft(draft) });
         self.slot(Slot::Value(ValueId::Node(draft)))
     }
@@ -454,6 +465,7 @@ impl Expander<'_> {
         match target {
             Target::Entry(alias) => self.slots[alias] = Slot::Alias(Some(inputs[0])),
             Target::Draft(draft) => {
+                self.drafts[draft].indices_span = indices.as_ref().and_then(|name| name.span.clone());
                 let indices = indices.map(|name| self.look_up(&name, &site, placing, scope));
                 self.drafts[draft].inputs = inputs;
                 self.drafts[draft].input_spans = input_spans;
@@ -604,17 +616,29 @@ fn link_indices(mut nodes: Vec<Node>, diagnostics: &mut Diagnostics) -> Vec<Node
         let Some(source) = nodes[i].indices else { continue };
         if ops::find(&nodes[source].site.kind).is_some_and(|kind| kind.gives_indices) {
             nodes[source].gives_indices = true;
-        } else {
-            let title = format!("{} takes indices from {}", nodes[i].site.title(), nodes[source].site.title());
-            let site = &nodes[i].site;
-            diagnostics.push(
-                site.error(title, site.span.clone(), "indices come from a max_pool2d")
-                    .context(nodes[source].site.span.clone(), "has no indices"),
-            );
-            nodes[i].layer = None;
+            continue;
         }
+        let (site, giver) = (&nodes[i].site, &nodes[source].site);
+        let title = format!("{} takes indices from {}, which has none", site.title(), giver.title());
+        let span = nodes[i].indices_span.clone().unwrap_or_else(|| site.span.clone());
+        let diagnostic = site.error(title, span, INDICES_RULE).context(giver.span.clone(), "this layer has no indices");
+        diagnostics.push(diagnostic);
+        nodes[i].layer = None;
     }
     nodes
+}
+
+const INDICES_RULE: &str = "indices come from a max_pool2d";
+
+/// Reports layers that take indices from an input of the network.
+fn report_indices_of_inputs(drafts: &[Draft], resolve: &Resolve<'_>, header: &Header, diagnostics: &mut Diagnostics) {
+    for Draft { site, indices, indices_span, .. } in drafts {
+        if let Some(ValueId::Input(i)) = indices.and_then(|slot| resolve.value(slot)) {
+            let title = format!("{} takes indices from the input `{}`", site.title(), header.inputs[i].name);
+            let span = indices_span.clone().unwrap_or_else(|| site.span.clone());
+            diagnostics.push(site.error(title, span, INDICES_RULE));
+        }
+    }
 }
 
 /// Reports layers and inputs that nothing uses.

@@ -4,8 +4,9 @@ use crate::args::{Arg, Site};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Graph, Node, ValueId};
 use crate::header::Header;
-use crate::ops::{Layer, Op};
+use crate::ops::{self, Layer, Op};
 use crate::source::Span;
+use std::collections::HashMap;
 use std::fmt;
 
 /// The sizes of one sample: `[features]`, `[channels, length]` or `[channels, height, width]`.
@@ -71,6 +72,8 @@ pub struct Indices {
     pub output: Shape,
     /// The largest index that it can give: `h * width + w` of the last pixel that a window reaches.
     pub largest: usize,
+    /// Where the pooling layer is named.
+    pub span: Span,
 }
 
 /// A layer with everything known.
@@ -113,6 +116,8 @@ pub struct Infer<'a> {
 struct WhatIf<'a> {
     graph: &'a Graph,
     node: usize,
+    /// Of the nodes before it.
+    results: &'a [Option<Checked>],
 }
 
 impl Infer<'_> {
@@ -123,19 +128,29 @@ impl Infer<'_> {
 
     /// The only input's sizes as `N` axes, or an error that says what this layer takes.
     pub fn axes<const N: usize>(&mut self) -> Option<[usize; N]> {
-        let operand = self.inputs[0].clone();
-        if let Ok(sizes) = <[usize; N]>::try_from(operand.shape.0.as_slice()) {
+        if let Ok(sizes) = <[usize; N]>::try_from(self.inputs[0].shape.0.as_slice()) {
             return Some(sizes);
         }
-        let wanted = ["", "[features]", "[channels, length]", "[channels, height, width]"][N];
-        let title = format!("{} takes {wanted}, but it receives {}", self.site.title(), operand.shape);
-        let mut diagnostic =
-            self.site.error(title, self.site.span.clone(), format!("the input is {}", describe(&operand)));
-        if N == 1 {
-            diagnostic = diagnostic.help("put a layer of type = \"flatten\" before it");
-        }
-        self.diagnostics.push(diagnostic);
+        self.refuse_input(["", "[features]", "[channels, length]", "[channels, height, width]"][N]);
         None
+    }
+
+    /// Adds the error that the only input has not the axes that this layer takes.
+    pub fn refuse_input(&mut self, wanted: &str) {
+        let operand = &self.inputs[0];
+        let title = format!("{} takes {wanted}, but it receives {}", self.site.title(), operand.shape);
+        let label = format!("the input is {}", describe(operand));
+        let mut diagnostic = self.site.error(title, self.input_span(0), label);
+        let rank = operand.shape.rank();
+        let (from, to) = if rank == 3 { ("1d", "2d") } else { ("2d", "1d") };
+        let other = self.site.kind.replace(from, to);
+        if rank > 1 && other != self.site.kind && ops::find(&other).is_some() {
+            diagnostic = diagnostic.help(format!("for {} there is type = {other:?}", operand.shape));
+        } else if rank == 1 && operand.story.is_some() {
+            diagnostic =
+                diagnostic.help(format!("put this layer above `{}`, where the shape still has axes", operand.name));
+        }
+        self.push(diagnostic);
     }
 
     /// The only input's channels and its `N` axes behind them, or an error that says what this layer takes.
@@ -181,19 +196,44 @@ impl Infer<'_> {
     /// The error says which change to a layer above would make the stated size right, if there is one.
     pub fn stated(&mut self, key: &str, stated: &Option<Arg<usize>>, actual: usize, what: &str) -> Option<usize> {
         let Some(arg) = stated else { return Some(actual) };
+        self.agrees(key, arg, actual, what, &format!("write {key} = {actual}, or leave it out to have it inferred"))
+    }
+
+    /// [`Infer::stated`] for an argument that has a default of its own; `help` says how to mend it.
+    pub fn agrees(&mut self, key: &str, arg: &Arg<usize>, actual: usize, what: &str, help: &str) -> Option<usize> {
         if arg.value == actual {
             return Some(actual);
         }
         let title = format!("{} says {key} = {}, but it receives {actual} {what}", self.site.title(), arg.value);
         let label = format!("the input is {}", describe(&self.inputs[0]));
-        let mends = self.what_if.map_or(Vec::new(), |what_if| what_if.mends());
-        self.refuse_with(arg, title, label, |mut diagnostic| {
-            for mend in mends.iter().take(2) {
-                diagnostic = diagnostic.note(format!("{mend} this would be {}", arg.value));
-            }
-            diagnostic.help(format!("write {key} = {actual}, or leave it out to have it inferred"))
+        let mends = self.mends(&format!("this would be {}", arg.value));
+        self.refuse_with(arg, title, label, |diagnostic| {
+            mends.into_iter().fold(diagnostic, Diagnostic::note).help(help)
         });
         None
+    }
+
+    /// Adds the error that the inputs number `a` and `b` do not go together, at the places where they are named.
+    pub fn refuse_pair(
+        &mut self,
+        a: usize,
+        b: usize,
+        title: impl Into<String>,
+        more: impl FnOnce(Diagnostic) -> Diagnostic,
+    ) {
+        let diagnostic = self
+            .site
+            .error(title, self.input_span(b), describe(&self.inputs[b]))
+            .context(self.input_span(a), describe(&self.inputs[a]));
+        let mends = self.mends("the shapes would fit");
+        self.push(mends.into_iter().fold(more(diagnostic), Diagnostic::note));
+    }
+
+    /// What could be changed in a layer above, at most two ways, nearest first:
+    /// `` `conv1` (line 9) has padding = 2; with padding = 0 `` and then `would`.
+    fn mends(&self, would: &str) -> Vec<String> {
+        let mends = self.what_if.map_or(Vec::new(), |what_if| what_if.mends());
+        mends.into_iter().map(|mend| format!("{mend} {would}")).collect()
     }
 
     /// Adds an error that this layer made itself.
@@ -277,9 +317,9 @@ pub struct Interface {
 pub fn infer(graph: Graph, diagnostics: &mut Diagnostics) -> Result<Shaped, Interface> {
     let mut results: Vec<Option<Checked>> = Vec::with_capacity(graph.nodes.len());
     for (i, node) in graph.nodes.iter().enumerate() {
-        let operands = operands(&graph, node, &results);
+        let operands = operands(&graph, node, |n| results[n].as_ref());
         let checked = operands.zip(node.layer.as_deref()).and_then(|((inputs, indices), layer)| {
-            let what_if = Some(WhatIf { graph: &graph, node: i });
+            let what_if = Some(WhatIf { graph: &graph, node: i, results: &results });
             let gives_indices = node.gives_indices;
             let input_spans = &node.input_spans;
             let mut cx = Infer { site: &node.site, inputs, indices, gives_indices, input_spans, diagnostics, what_if };
@@ -319,14 +359,18 @@ fn check(layer: &dyn Layer, cx: &mut Infer<'_>) -> Option<Checked> {
     Some(checked)
 }
 
-fn operands(graph: &Graph, node: &Node, results: &[Option<Checked>]) -> Option<(Vec<Operand>, Option<Indices>)> {
+fn operands<'a>(
+    graph: &Graph,
+    node: &Node,
+    result: impl Fn(usize) -> Option<&'a Checked>,
+) -> Option<(Vec<Operand>, Option<Indices>)> {
     let operand = |value: &Option<ValueId>| match (*value)? {
         ValueId::Input(i) => {
             let input = &graph.header.inputs[i];
             Some(Operand { name: input.name.clone(), shape: input.shape.clone()?, story: None })
         }
         ValueId::Node(n) => {
-            let checked = results.get(n)?.as_ref()?;
+            let checked = result(n)?;
             let name = graph.nodes[n].site.name.clone();
             Some(Operand { name, shape: checked.output.clone(), story: checked.story.clone() })
         }
@@ -335,11 +379,12 @@ fn operands(graph: &Graph, node: &Node, results: &[Option<Checked>]) -> Option<(
     let indices = match node.indices {
         None => None,
         Some(source) => {
-            let checked = results.get(source)?.as_ref()?;
+            let checked = result(source)?;
             let input = operand(&graph.nodes[source].inputs[0])?.shape;
             let largest = checked.op.largest_index()?;
             let name = graph.nodes[source].site.name.clone();
-            Some(Indices { name, input, output: checked.output.clone(), largest })
+            let span = node.indices_span.clone().unwrap_or_else(|| node.site.span.clone());
+            Some(Indices { name, input, output: checked.output.clone(), largest, span })
         }
     };
     Some((inputs?, indices))
@@ -348,11 +393,16 @@ fn operands(graph: &Graph, node: &Node, results: &[Option<Checked>]) -> Option<(
 impl WhatIf<'_> {
     /// The most layers above an error whose arguments are tried.
     const DEPTH: usize = 24;
+    /// The most changes that are told.
+    const MOST: usize = 2;
 
     /// Changes to one layer above with which this node would be right: `` `conv1` (line 9) has padding = 2; with padding = 0 ``.
     fn mends(&self) -> Vec<String> {
         let mut found = Vec::new();
         for above in self.ancestors() {
+            if found.len() == Self::MOST {
+                break;
+            }
             let node = &self.graph.nodes[above];
             let Some(layer) = &node.layer else { continue };
             for (change, changed) in layer.variants() {
@@ -382,24 +432,33 @@ impl WhatIf<'_> {
         seen.split_off(1)
     }
 
-    /// Whether this node is right once `changed` stands in place of the layer `above`.
+    /// Whether this node, and all between, are right once `changed` stands in place of the layer `above`.
     fn fits(&self, above: usize, changed: &dyn Layer) -> bool {
-        let mut silent = Diagnostics::default();
-        let mut results: Vec<Option<Checked>> = Vec::new();
-        let mut before = 0;
-        for (i, node) in self.graph.nodes[..=self.node].iter().enumerate() {
-            before = silent.len();
-            let layer = if i == above { Some(changed) } else { node.layer.as_deref() };
-            let checked = operands(self.graph, node, &results).zip(layer).and_then(|((inputs, indices), layer)| {
-                let gives_indices = node.gives_indices;
-                let diagnostics = &mut silent;
-                let (site, input_spans) = (&node.site, node.input_spans.as_slice());
-                let mut cx = Infer { site, inputs, indices, gives_indices, input_spans, diagnostics, what_if: None };
-                check(layer, &mut cx)
+        let mut anew: HashMap<usize, Checked> = HashMap::new();
+        for (i, node) in self.graph.nodes.iter().enumerate().take(self.node + 1).skip(above) {
+            let takes = |source: &usize| anew.contains_key(source);
+            let sources = node.inputs.iter().flatten().filter_map(|value| match value {
+                ValueId::Node(n) => Some(*n),
+                ValueId::Input(_) => None,
             });
-            results.push(checked);
+            if i != above && !sources.chain(node.indices).any(|source| takes(&source)) {
+                continue;
+            }
+            let layer = if i == above { Some(changed) } else { node.layer.as_deref() };
+            let operands = operands(self.graph, node, |n| anew.get(&n).or(self.results[n].as_ref()));
+            let Some(((inputs, indices), layer)) = operands.zip(layer) else { return false };
+            let mut silent = Diagnostics::default();
+            let (gives_indices, input_spans) = (node.gives_indices, node.input_spans.as_slice());
+            let diagnostics = &mut silent;
+            let what_if = None;
+            let mut cx = Infer { site: &node.site, inputs, indices, gives_indices, input_spans, diagnostics, what_if };
+            let checked = check(layer, &mut cx);
+            match checked {
+                Some(checked) if silent.is_empty() => anew.insert(i, checked),
+                _ => return false,
+            };
         }
-        silent.len() == before && results.pop().flatten().is_some()
+        anew.contains_key(&self.node)
     }
 }
 

@@ -25,6 +25,12 @@ pub fn float(x: f32) -> TokenStream {
     if x.is_sign_negative() { quote!(-#size) } else { quote!(#size) }
 }
 
+/// `2.0`, not `2.0f64`; finite, as for [`float`].
+pub fn double(x: f64) -> TokenStream {
+    let size = Literal::f64_unsuffixed(x.abs());
+    if x.is_sign_negative() { quote!(-#size) } else { quote!(#size) }
+}
+
 /// Whether a word stands anywhere in the tokens.
 pub fn mentions(tokens: &TokenStream, word: &str) -> bool {
     tokens.clone().into_iter().any(|token| match token {

@@ -183,17 +183,19 @@ fn part_name(part: Part, inputs: usize) -> Ident {
 
 fn call(shaped: &Shaped, names: &Names, offsets: &Offsets, node: usize) -> Call {
     let it = &shaped.nodes[node];
-    let range = |&(from, to): &(usize, usize)| {
+    let tokens = |&(from, to): &(usize, usize)| {
         let (from, to) = (int(from), int(to));
         quote!(#from..#to)
     };
-    let parameters = offsets.parameters[node].iter().map(range);
+    let ranges = |places: &[(usize, usize)]| places.iter().map(|&(from, to)| from..to).collect();
+    let parameters = offsets.parameters[node].iter().map(tokens);
     Call {
         op: names.descriptor(node),
         inputs: (0..it.inputs.len()).map(|i| part_name(Part::Input(i), it.inputs.len())).collect(),
         parameters: parameters.clone().map(|range| quote!(&parameters[#range])).collect(),
         gradients: parameters.map(|range| quote!(&mut gradients[#range])).collect(),
-        buffers: offsets.buffers[node].iter().map(range).collect(),
+        ranges: ranges(&offsets.parameters[node]),
+        buffers: ranges(&offsets.buffers[node]),
         number: node as u64,
         gives_indices: it.gives_indices,
     }

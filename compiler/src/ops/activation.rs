@@ -1,31 +1,50 @@
 //! Elementwise activations without parameters: one kernel with a variant each.
 
 use super::{Call, Gradient, Layer, LayerType, Op, Reads};
-use crate::args::Args;
 use crate::shape::{Checked, Infer};
 use crate::tokens::float;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const RELU: LayerType = LayerType::one("relu", |args| plain(args, Activation::Relu));
-pub(super) const SIGMOID: LayerType = LayerType::one("sigmoid", |args| plain(args, Activation::Sigmoid));
-pub(super) const TANH: LayerType = LayerType::one("tanh", |args| plain(args, Activation::Tanh));
+pub(super) const RELU: LayerType = LayerType::one("relu", |_| plain(Activation::Relu));
+pub(super) const RELU6: LayerType = LayerType::one("relu6", |_| plain(Activation::Relu6));
+pub(super) const SIGMOID: LayerType = LayerType::one("sigmoid", |_| plain(Activation::Sigmoid));
+pub(super) const TANH: LayerType = LayerType::one("tanh", |_| plain(Activation::Tanh));
+pub(super) const SILU: LayerType = LayerType::one("silu", |_| plain(Activation::Silu));
+pub(super) const HARDSWISH: LayerType = LayerType::one("hardswish", |_| plain(Activation::Hardswish));
+pub(super) const HARDSIGMOID: LayerType = LayerType::one("hardsigmoid", |_| plain(Activation::Hardsigmoid));
 pub(super) const LEAKY_RELU: LayerType = LayerType::one("leaky_relu", |args| {
     let negative_slope = args.number("negative_slope").map_or(0.01, |arg| arg.value) as f32;
-    plain(args, Activation::LeakyRelu { negative_slope })
+    plain(Activation::LeakyRelu { negative_slope })
+});
+pub(super) const ELU: LayerType = LayerType::one("elu", |args| {
+    let alpha = args.number("alpha").map_or(1.0, |arg| arg.value) as f32;
+    plain(Activation::Elu { alpha })
+});
+pub(super) const GELU: LayerType = LayerType::one("gelu", |args| {
+    let words = [("none", Activation::Gelu), ("tanh", Activation::GeluTanh)];
+    plain(args.word("approximate", &words).map_or(Activation::Gelu, |arg| arg.value))
 });
 
-fn plain(_: &mut Args<'_>, activation: Activation) -> Option<Box<dyn Layer>> {
+fn plain(activation: Activation) -> Option<Box<dyn Layer>> {
     Some(Box::new(activation))
 }
 
 /// The runtime's `Activation`.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(missing_docs)]
 pub enum Activation {
     Relu,
+    Relu6,
     LeakyRelu { negative_slope: f32 },
+    Elu { alpha: f32 },
     Sigmoid,
     Tanh,
+    Gelu,
+    GeluTanh,
+    Silu,
+    Hardswish,
+    Hardsigmoid,
 }
 
 impl Activation {
@@ -33,18 +52,28 @@ impl Activation {
     pub fn tokens(&self) -> TokenStream {
         match self {
             Activation::Relu => quote!(castnet::Activation::Relu),
+            Activation::Relu6 => quote!(castnet::Activation::Relu6),
             Activation::LeakyRelu { negative_slope } => {
                 let negative_slope = float(*negative_slope);
                 quote!(castnet::Activation::LeakyRelu { negative_slope: #negative_slope })
             }
+            Activation::Elu { alpha } => {
+                let alpha = float(*alpha);
+                quote!(castnet::Activation::Elu { alpha: #alpha })
+            }
             Activation::Sigmoid => quote!(castnet::Activation::Sigmoid),
             Activation::Tanh => quote!(castnet::Activation::Tanh),
+            Activation::Gelu => quote!(castnet::Activation::Gelu),
+            Activation::GeluTanh => quote!(castnet::Activation::GeluTanh),
+            Activation::Silu => quote!(castnet::Activation::Silu),
+            Activation::Hardswish => quote!(castnet::Activation::Hardswish),
+            Activation::Hardsigmoid => quote!(castnet::Activation::Hardsigmoid),
         }
     }
 
-    /// Whether the gradient is computed from the result (and the input need not be kept).
+    /// Whether the gradient is computed from the result (and the input need not be kept): the runtime's `saves_output`.
     fn saves_output(&self) -> bool {
-        matches!(self, Activation::Relu | Activation::Sigmoid | Activation::Tanh)
+        matches!(self, Activation::Relu | Activation::Relu6 | Activation::Sigmoid | Activation::Tanh)
     }
 }
 
@@ -74,7 +103,8 @@ impl Op for Activation {
 
     fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
         let activation = self.tokens();
-        let saved = if self.saves_output() { &quote::format_ident!("output") } else { call.input() };
+        let input = call.input();
+        let saved = if self.saves_output() { quote!(output) } else { quote!(#input) };
         quote!(castnet::activation::backward(context, #activation, #saved, grad_output, grad_input);)
     }
 }

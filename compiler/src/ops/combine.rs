@@ -1,63 +1,67 @@
-//! Layers of several inputs: `add`.
+//! Layers that combine several inputs element by element: `add` and `mul`.
 
 use super::{Call, Gradient, Layer, LayerType, Op, Reads};
-use crate::shape::{Checked, Infer, Operand, Shape, describe};
+use crate::shape::{Checked, Infer, Shape};
 use crate::tokens::{int, ints};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const ADD: LayerType = LayerType::many("add", |_| Some(Box::new(Add)));
+pub(super) const ADD: LayerType = LayerType::many("add", |_| Some(Box::new(Combine::Sum)));
+pub(super) const MUL: LayerType = LayerType::many("mul", |_| Some(Box::new(Combine::Product)));
 
-#[derive(Debug, Clone)]
-struct Add;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Combine {
+    Sum,
+    Product,
+}
 
-impl Layer for Add {
+impl Layer for Combine {
     fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
         let output = broadcast(cx)?;
         let inputs = cx.inputs.iter().map(|operand| operand.shape.clone()).collect();
-        Checked::new(output.clone(), AddOp(Broadcast { output, inputs }))
+        Checked::new(output.clone(), CombineOp { combine: *self, output, inputs })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
+        Box::new(*self)
     }
 }
 
 /// The shape to which all inputs broadcast: equal sizes, or 1.
-pub(super) fn broadcast(cx: &mut Infer<'_>) -> Option<Shape> {
-    let first = cx.inputs[0].clone();
-    let mut output = first.shape.0.clone();
-    for operand in cx.inputs.clone().iter().skip(1) {
-        if operand.shape.rank() != output.len() {
-            refuse(cx, &first, operand, "they have different numbers of axes");
+fn broadcast(cx: &mut Infer<'_>) -> Option<Shape> {
+    let mut output = cx.inputs[0].shape.clone();
+    for which in 1..cx.inputs.len() {
+        let shape = cx.inputs[which].shape.clone();
+        if shape.rank() != output.rank() {
+            refuse(cx, 0, which, "they have different numbers of axes".into());
             return None;
         }
-        for (axis, &size) in operand.shape.0.iter().enumerate() {
-            match (output[axis], size) {
+        for (axis, &size) in shape.0.iter().enumerate() {
+            match (output.0[axis], size) {
                 (a, b) if a == b || b == 1 => {}
-                (1, b) => output[axis] = b,
+                (1, b) => output.0[axis] = b,
                 (a, b) => {
-                    let culprit = cx.inputs.iter().find(|other| other.shape.0[axis] == a).unwrap_or(&first).clone();
-                    refuse(cx, &culprit, operand, &format!("axis {} is {a} in one and {b} in the other", axis + 1));
+                    let other = cx.inputs.iter().position(|other| other.shape.0[axis] == a).unwrap_or(0);
+                    refuse(cx, other, which, format!("axis {} is {a} in one and {b} in the other", axis + 1));
                     return None;
                 }
             }
         }
     }
-    Some(Shape(output))
+    Some(output)
 }
 
-fn refuse(cx: &mut Infer<'_>, a: &Operand, b: &Operand, why: &str) {
-    let site = cx.site;
-    let title = format!("{} cannot combine {} and {}", site.title(), a.shape, b.shape);
-    let label = format!("the inputs are {} and {}", describe(a), describe(b));
-    let diagnostic = site.error(title, site.span.clone(), label).note(why);
-    cx.push(diagnostic.help("shapes must be equal, or 1 on an axis that broadcasts"));
+fn refuse(cx: &mut Infer<'_>, a: usize, b: usize, why: String) {
+    let title = format!("{} cannot combine {} and {}", cx.site.title(), cx.inputs[a].shape, cx.inputs[b].shape);
+    cx.refuse_pair(a, b, title, |diagnostic| {
+        diagnostic.note(why).help("shapes must be equal, or 1 on an axis that broadcasts")
+    });
 }
 
 /// The runtime's `Broadcast`.
 #[derive(Debug)]
-pub(super) struct Broadcast {
+struct CombineOp {
+    combine: Combine,
     output: Shape,
     inputs: Vec<Shape>,
 }
@@ -68,33 +72,33 @@ fn padded(shape: &Shape) -> TokenStream {
     ints(&sizes)
 }
 
-impl Broadcast {
-    fn descriptor(&self) -> (TokenStream, TokenStream) {
-        let output = padded(&self.output);
-        let inputs = self.inputs.iter().map(padded);
-        (quote!(castnet::Broadcast), quote!(castnet::Broadcast { output: #output, inputs: &[#(#inputs),*] }))
-    }
-}
-
-#[derive(Debug)]
-struct AddOp(Broadcast);
-
-impl Op for AddOp {
+impl Op for CombineOp {
+    /// The gradient of a product holds the other factors.
     fn reads(&self, _: Gradient) -> Reads {
-        Reads::default()
+        Reads { inputs: self.combine == Combine::Product, ..Reads::default() }
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        Some(self.0.descriptor())
+        let output = padded(&self.output);
+        let inputs = self.inputs.iter().map(padded);
+        Some((quote!(castnet::Broadcast), quote!(castnet::Broadcast { output: #output, inputs: &[#(#inputs),*] })))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {
         let (op, inputs) = (&call.op, &call.inputs);
-        quote!(castnet::elementwise::add(context, &#op, &[#(#inputs),*], output);)
+        match self.combine {
+            Combine::Sum => quote!(castnet::elementwise::add(context, &#op, &[#(#inputs),*], output);),
+            Combine::Product => quote!(castnet::elementwise::mul(context, &#op, &[#(#inputs),*], output);),
+        }
     }
 
     fn backward_input(&self, call: &Call, which: usize) -> TokenStream {
-        let (op, which) = (&call.op, int(which));
-        quote!(castnet::elementwise::add_backward(context, &#op, #which, grad_output, grad_input);)
+        let (op, inputs, which) = (&call.op, &call.inputs, int(which));
+        match self.combine {
+            Combine::Sum => quote!(castnet::elementwise::add_backward(context, &#op, #which, grad_output, grad_input);),
+            Combine::Product => quote! {
+                castnet::elementwise::mul_backward(context, &#op, &[#(#inputs),*], #which, grad_output, grad_input);
+            },
+        }
     }
 }

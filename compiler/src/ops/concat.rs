@@ -3,7 +3,7 @@
 use super::flatten::axis;
 use super::{Call, Gradient, Layer, LayerType, Op, Reads};
 use crate::args::{Arg, Args};
-use crate::shape::{Checked, Infer, Operand, describe};
+use crate::shape::{Checked, Infer};
 use crate::tokens::{int, ints};
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -26,17 +26,16 @@ impl Layer for Concat {
         let first = cx.inputs[0].clone();
         let axis = axis(cx, "dim", &self.dim, &first.shape)?;
         let mut along = 0usize;
-        for operand in cx.inputs.clone() {
+        for (which, operand) in cx.inputs.clone().iter().enumerate() {
             if operand.shape.rank() != first.shape.rank() {
-                refuse(cx, &first, &operand, "they have different numbers of axes", "all inputs need as many axes");
+                refuse(cx, which, "they have different numbers of axes".into(), "all inputs need as many axes".into());
                 return None;
             }
             let differs = |&i: &usize| i != axis && operand.shape.0[i] != first.shape.0[i];
             if let Some(other) = (0..first.shape.rank()).find(differs) {
                 let (a, b) = (first.shape.0[other], operand.shape.0[other]);
                 let why = format!("axis {} is {a} in one and {b} in the other", other + 1);
-                let help = format!("all axes but dim = {} must be equal", self.dim.value);
-                refuse(cx, &first, &operand, &why, &help);
+                refuse(cx, which, why, format!("all axes but dim = {} must be equal", self.dim.value));
                 return None;
             }
             along = along.saturating_add(operand.shape.0[axis]);
@@ -54,12 +53,10 @@ impl Layer for Concat {
     }
 }
 
-fn refuse(cx: &mut Infer<'_>, a: &Operand, b: &Operand, why: &str, help: &str) {
-    let site = cx.site;
-    let title = format!("{} cannot put {} and {} one behind the other", site.title(), a.shape, b.shape);
-    let label = format!("the inputs are {} and {}", describe(a), describe(b));
-    let span = cx.input_span(1);
-    cx.push(site.error(title, span, label).note(why).help(help));
+fn refuse(cx: &mut Infer<'_>, which: usize, why: String, help: String) {
+    let (a, b) = (&cx.inputs[0].shape, &cx.inputs[which].shape);
+    let title = format!("{} cannot put {a} and {b} one behind the other", cx.site.title());
+    cx.refuse_pair(0, which, title, |diagnostic| diagnostic.note(why).help(help));
 }
 
 #[derive(Debug)]

@@ -1,25 +1,45 @@
-//! `dropout`: random in training, nothing in evaluation.
+//! `dropout` and `dropout2d`: random in training, nothing in evaluation.
 
 use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
+use crate::args::Args;
 use crate::shape::{Checked, Infer};
-use crate::tokens::{float, long};
+use crate::tokens::{float, int, long};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const DROPOUT: LayerType = LayerType::one("dropout", |args| {
-    let p = args.number_where("p", "between 0 and 1", |p| (0.0..=1.0).contains(&p)).map_or(0.5, |arg| arg.value);
-    Some(Box::new(Dropout { p: p as f32 }))
-});
+pub(super) const DROPOUT: LayerType = LayerType::one("dropout", |args| parse(args, Kind::Elements));
+pub(super) const DROPOUT2D: LayerType = LayerType::one("dropout2d", |args| parse(args, Kind::Channels));
+
+/// What is dropped as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Elements,
+    Channels,
+}
 
 #[derive(Debug, Clone)]
 struct Dropout {
+    kind: Kind,
     p: f32,
+}
+
+fn parse(args: &mut Args<'_>, kind: Kind) -> Option<Box<dyn Layer>> {
+    let p = args.number_where("p", "between 0 and 1", |p| (0.0..=1.0).contains(&p)).map_or(0.5, |arg| arg.value);
+    Some(Box::new(Dropout { kind, p: p as f32 }))
 }
 
 impl Layer for Dropout {
     fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
         let shape = cx.input().shape.clone();
-        Checked::new(shape.clone(), DropoutOp { p: self.p, len: shape.len() })
+        let (groups, inner) = match self.kind {
+            Kind::Elements => (shape.len(), 1),
+            Kind::Channels if shape.rank() < 2 => {
+                cx.refuse_input("[channels, length] or [channels, height, width]");
+                return None;
+            }
+            Kind::Channels => (shape.0[0], shape.0[1..].iter().product()),
+        };
+        Checked::new(shape, DropoutOp { kind: self.kind, p: self.p, groups, inner })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -29,8 +49,12 @@ impl Layer for Dropout {
 
 #[derive(Debug)]
 struct DropoutOp {
+    kind: Kind,
     p: f32,
-    len: usize,
+    /// What is kept or dropped, each for itself, in a sample.
+    groups: usize,
+    /// Elements of each.
+    inner: usize,
 }
 
 impl Op for DropoutOp {
@@ -38,8 +62,9 @@ impl Op for DropoutOp {
         !training
     }
 
+    /// The factor of each group, 0 or `1 / (1 - p)`.
     fn saved(&self) -> Extent {
-        Extent::per_sample(self.len)
+        Extent::per_sample(self.groups)
     }
 
     fn reads(&self, _: Gradient) -> Reads {
@@ -60,11 +85,18 @@ impl Op for DropoutOp {
     }
 
     fn forward_train(&self, call: &Call) -> TokenStream {
-        let (input, p, number) = (call.input(), float(self.p), long(call.number));
-        quote!(castnet::dropout::forward(context, #p, #number, #input, output, saved);)
+        let (input, p, number, inner) = (call.input(), float(self.p), long(call.number), int(self.inner));
+        match self.kind {
+            Kind::Elements => quote!(castnet::dropout::forward(context, #p, #number, #input, output, saved);),
+            Kind::Channels => quote!(castnet::dropout::forward2d(context, #p, #number, #inner, #input, output, saved);),
+        }
     }
 
     fn backward_input(&self, _: &Call, _: usize) -> TokenStream {
-        quote!(castnet::dropout::backward(context, saved, grad_output, grad_input);)
+        let inner = int(self.inner);
+        match self.kind {
+            Kind::Elements => quote!(castnet::dropout::backward(context, saved, grad_output, grad_input);),
+            Kind::Channels => quote!(castnet::dropout::backward2d(context, #inner, saved, grad_output, grad_input);),
+        }
     }
 }

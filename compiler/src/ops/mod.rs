@@ -1,15 +1,26 @@
 //! The layers: one file per family, with its arguments, checks, shapes, gradient and emission. Each is registered in [`LAYERS`].
 
 mod activation;
+mod adaptive_pool;
+mod affine;
+mod batch_norm;
 mod combine;
 mod concat;
 mod conv;
+mod conv_transpose;
 mod dropout;
 mod flatten;
+mod group_norm;
 pub mod init;
+mod layer_norm;
 mod linear;
+mod local_response_norm;
+mod max_unpool;
 mod pool;
+mod prelu;
+mod rrelu;
 mod softmax;
+mod upsample;
 mod window;
 
 use crate::args::Args;
@@ -17,6 +28,7 @@ use crate::shape::{Checked, Infer};
 use init::Init;
 use proc_macro2::{Ident, TokenStream};
 use std::fmt::Debug;
+use std::ops::Range;
 
 /// A type of layer as the spec names it.
 #[derive(Debug)]
@@ -56,24 +68,44 @@ pub enum Arity {
 
 /// Every type of layer.
 pub static LAYERS: &[LayerType] = &[
-    activation::RELU,
+    activation::ELU,
+    activation::GELU,
+    activation::HARDSIGMOID,
+    activation::HARDSWISH,
     activation::LEAKY_RELU,
+    activation::RELU,
+    activation::RELU6,
     activation::SIGMOID,
+    activation::SILU,
     activation::TANH,
+    adaptive_pool::ADAPTIVE_AVG_POOL2D,
+    adaptive_pool::ADAPTIVE_MAX_POOL2D,
+    batch_norm::BATCH_NORM1D,
+    batch_norm::BATCH_NORM2D,
     combine::ADD,
+    combine::MUL,
     concat::CONCAT,
     conv::CONV1D,
     conv::CONV2D,
+    conv_transpose::CONV_TRANSPOSE2D,
     dropout::DROPOUT,
+    dropout::DROPOUT2D,
     flatten::FLATTEN,
     flatten::IDENTITY,
+    group_norm::GROUP_NORM,
+    layer_norm::LAYER_NORM,
     linear::LINEAR,
+    local_response_norm::LOCAL_RESPONSE_NORM,
+    max_unpool::MAX_UNPOOL2D,
     pool::AVG_POOL1D,
     pool::AVG_POOL2D,
     pool::MAX_POOL1D,
     pool::MAX_POOL2D,
+    prelu::PRELU,
+    rrelu::RRELU,
     softmax::LOG_SOFTMAX,
     softmax::SOFTMAX,
+    upsample::UPSAMPLE,
 ];
 
 /// Finds a type by its name.
@@ -178,8 +210,10 @@ pub struct Call {
     pub parameters: Vec<TokenStream>,
     /// For each parameter the expression of its gradient: `&mut gradients[0..150]`.
     pub gradients: Vec<TokenStream>,
-    /// The range of each buffer: `0..8`.
-    pub buffers: Vec<TokenStream>,
+    /// The range of each parameter, and of its gradient, in the flat buffer. They are neighbours.
+    pub ranges: Vec<Range<usize>>,
+    /// The range of each of the layer's buffers in the flat one. They are neighbours.
+    pub buffers: Vec<Range<usize>>,
     /// The layer's number, for random streams.
     pub number: u64,
     /// Whether an unpooling layer takes this one's indices.

@@ -1,0 +1,103 @@
+//! `adaptive_avg_pool2d` and `adaptive_max_pool2d`: windows as many as the result has pixels.
+
+use super::pool::check_plane;
+use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
+use crate::args::{Arg, Args};
+use crate::shape::{Checked, Infer, Shape};
+use crate::tokens::ints;
+use proc_macro2::TokenStream;
+use quote::quote;
+
+pub(super) const ADAPTIVE_AVG_POOL2D: LayerType =
+    LayerType::one("adaptive_avg_pool2d", |args| parse(args, Kind::Average));
+pub(super) const ADAPTIVE_MAX_POOL2D: LayerType = LayerType::one("adaptive_max_pool2d", |args| parse(args, Kind::Max));
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Average,
+    Max,
+}
+
+#[derive(Debug, Clone)]
+struct AdaptivePool {
+    kind: Kind,
+    output_size: Arg<[usize; 2]>,
+}
+
+fn parse(args: &mut Args<'_>, kind: Kind) -> Option<Box<dyn Layer>> {
+    let output_size = args.required_sizes("output_size", 1)?;
+    Some(Box::new(AdaptivePool { kind, output_size }))
+}
+
+impl Layer for AdaptivePool {
+    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
+        let (channels, [height, width]) = cx.channels_and()?;
+        if self.kind == Kind::Max {
+            check_plane(cx, height, width)?;
+        }
+        let [rows, columns] = self.output_size.value;
+        let op =
+            AdaptivePoolOp { kind: self.kind, input: [channels, height, width], output: [channels, rows, columns] };
+        Checked::new(Shape(op.output.to_vec()), op)
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+#[derive(Debug)]
+struct AdaptivePoolOp {
+    kind: Kind,
+    input: [usize; 3],
+    output: [usize; 3],
+}
+
+impl Op for AdaptivePoolOp {
+    /// Where the maxima were.
+    fn saved(&self) -> Extent {
+        match self.kind {
+            Kind::Max => Extent::per_sample(self.output.iter().product()),
+            Kind::Average => Extent::default(),
+        }
+    }
+
+    fn reads(&self, _: Gradient) -> Reads {
+        Reads { saved: self.kind == Kind::Max, ..Reads::default() }
+    }
+
+    fn trains_differently(&self) -> bool {
+        self.kind == Kind::Max
+    }
+
+    fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
+        let [input, output] = [self.input, self.output].map(|sizes| ints(&sizes));
+        let value = quote!(castnet::AdaptivePool2d { input: #input, output: #output });
+        Some((quote!(castnet::AdaptivePool2d), value))
+    }
+
+    fn forward(&self, call: &Call) -> TokenStream {
+        let (op, input) = (&call.op, call.input());
+        match self.kind {
+            Kind::Average => quote!(castnet::adaptive_pool2d::avg_forward(context, &#op, #input, output);),
+            Kind::Max => quote!(castnet::adaptive_pool2d::max_forward(context, &#op, #input, output, None);),
+        }
+    }
+
+    fn forward_train(&self, call: &Call) -> TokenStream {
+        let (op, input) = (&call.op, call.input());
+        quote!(castnet::adaptive_pool2d::max_forward(context, &#op, #input, output, Some(saved));)
+    }
+
+    fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
+        let op = &call.op;
+        match self.kind {
+            Kind::Average => {
+                quote!(castnet::adaptive_pool2d::avg_backward(context, &#op, grad_output, grad_input);)
+            }
+            Kind::Max => {
+                quote!(castnet::adaptive_pool2d::max_backward(context, &#op, saved, grad_output, grad_input);)
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! `batch_norm1d` and `batch_norm2d`: every channel by its mean and variance, of the batch in training and running ones in
+//! evaluation.
+
+use super::affine::{self, split, split_gradients};
+use super::init::{self, Init, WeightInit};
+use super::{BufferDecl, Call, Extent, Gradient, Layer, LayerType, Op, Parameter, Reads};
+use crate::args::{Arg, Args};
+use crate::shape::{Checked, Infer};
+use crate::tokens::{float, int};
+use proc_macro2::TokenStream;
+use quote::quote;
+
+pub(super) const BATCH_NORM1D: LayerType = LayerType::one("batch_norm1d", |args| parse(args, 1));
+pub(super) const BATCH_NORM2D: LayerType = LayerType::one("batch_norm2d", |args| parse(args, 2));
+
+#[derive(Debug, Clone)]
+struct BatchNorm {
+    /// 1 or 2, from the type's name.
+    axes: usize,
+    num_features: Option<Arg<usize>>,
+    eps: f32,
+    momentum: f32,
+    affine: bool,
+    track_running_stats: bool,
+    init: Option<WeightInit>,
+}
+
+fn parse(args: &mut Args<'_>, axes: usize) -> Option<Box<dyn Layer>> {
+    let num_features = args.size("num_features");
+    // torch.nn.functional.batch_norm trains with a positive eps alone.
+    let eps = args.number_where("eps", "more than 0", |eps| eps > 0.0).map_or(1e-5, |arg| arg.value);
+    let momentum = args.number_where("momentum", "between 0 and 1", |m| (0.0..=1.0).contains(&m));
+    let affine = args.boolean("affine").is_none_or(|arg| arg.value);
+    let track_running_stats = args.boolean("track_running_stats").is_none_or(|arg| arg.value);
+    let init = affine::read_init(args, affine, "affine = false");
+    let momentum = momentum.map_or(0.1, |arg| arg.value);
+    let (eps, momentum) = (eps as f32, momentum as f32);
+    Some(Box::new(BatchNorm { axes, num_features, eps, momentum, affine, track_running_stats, init }))
+}
+
+impl Layer for BatchNorm {
+    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
+        let shape = cx.input().shape.clone();
+        let takes = match self.axes {
+            1 => shape.rank() <= 2,
+            _ => shape.rank() == 3,
+        };
+        if !takes {
+            cx.refuse_input(if self.axes == 1 {
+                "[features] or [channels, length]"
+            } else {
+                "[channels, height, width]"
+            });
+            return None;
+        }
+        let (&channels, rest) = shape.0.split_first()?;
+        cx.stated("num_features", &self.num_features, channels, if rest.is_empty() { "features" } else { "channels" });
+        let inner = rest.iter().product();
+        let weight = init::weight(cx, &self.init, &[channels], Init::Constant(1.0))?;
+        let Self { eps, momentum, affine, track_running_stats, .. } = *self;
+        Checked::new(shape, BatchNormOp { channels, inner, eps, momentum, affine, track_running_stats, weight })
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+/// The runtime's `BatchNorm`, with its parameters and buffers.
+#[derive(Debug)]
+pub struct BatchNormOp {
+    pub(crate) channels: usize,
+    /// Elements of one channel of a sample.
+    pub(crate) inner: usize,
+    pub(crate) eps: f32,
+    pub(crate) momentum: f32,
+    pub(crate) affine: bool,
+    pub(crate) track_running_stats: bool,
+    /// How the weight begins.
+    weight: Init,
+}
+
+impl Op for BatchNormOp {
+    fn parameters(&self) -> Vec<Parameter> {
+        match self.affine {
+            true => affine::parameters(&[self.channels], self.weight, true),
+            false => Vec::new(),
+        }
+    }
+
+    fn buffers(&self) -> Vec<BufferDecl> {
+        let buffer = |name, fill| BufferDecl { name, shape: vec![self.channels], fill };
+        match self.track_running_stats {
+            true => vec![buffer("running_mean", 0.0), buffer("running_var", 1.0)],
+            false => Vec::new(),
+        }
+    }
+
+    /// Means, then inverse standard deviations.
+    fn saved(&self) -> Extent {
+        Extent::fixed(2 * self.channels)
+    }
+
+    fn reads(&self, gradient: Gradient) -> Reads {
+        let parameters = self.affine && matches!(gradient, Gradient::Input(_));
+        Reads { inputs: true, saved: true, parameters, ..Reads::default() }
+    }
+
+    fn trains_differently(&self) -> bool {
+        true
+    }
+
+    fn evaluates_as_trained(&self) -> bool {
+        !self.track_running_stats
+    }
+
+    /// The variance of a single value is none: "Expected more than 1 value per channel" in PyTorch.
+    fn minimum_batch(&self) -> usize {
+        if self.inner == 1 { 2 } else { 1 }
+    }
+
+    fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
+        let [channels, inner] = [self.channels, self.inner].map(int);
+        let [eps, momentum] = [self.eps, self.momentum].map(float);
+        let value = quote! {
+            castnet::BatchNorm { channels: #channels, inner: #inner, eps: #eps, momentum: #momentum }
+        };
+        Some((quote!(castnet::BatchNorm), value))
+    }
+
+    fn forward(&self, call: &Call) -> TokenStream {
+        let [running_mean, running_var] = call.buffers.as_slice() else { return self.forward_train(call) };
+        let (op, input, weight, bias) = (&call.op, call.input(), call.optional(0), call.optional(1));
+        let [mean, var] = [running_mean, running_var].map(|range| {
+            let (from, to) = (int(range.start), int(range.end));
+            quote!(&buffers[#from..#to])
+        });
+        quote!(castnet::batch_norm::forward(context, &#op, #input, #weight, #bias, #mean, #var, output);)
+    }
+
+    fn forward_train(&self, call: &Call) -> TokenStream {
+        let (op, input, weight, bias) = (&call.op, call.input(), call.optional(0), call.optional(1));
+        let running = match self.track_running_stats {
+            true => quote!(Some((running_mean, running_var))),
+            false => quote!(None),
+        };
+        let split = split(["running_mean", "running_var"], "buffers", &call.buffers);
+        quote! {
+            #split
+            castnet::batch_norm::forward_train(context, &#op, #input, #weight, #bias, #running, output, saved);
+        }
+    }
+
+    fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
+        let (op, input, weight) = (&call.op, call.input(), call.optional(0));
+        quote!(castnet::batch_norm::backward_input(context, &#op, #input, #weight, saved, grad_output, grad_input);)
+    }
+
+    fn backward_parameters(&self, call: &Call) -> TokenStream {
+        let (op, input, split) = (&call.op, call.input(), split_gradients(call));
+        quote! {
+            #split
+            castnet::batch_norm::backward_parameters(context, &#op, #input, saved, grad_output, grad_weight, grad_bias);
+        }
+    }
+}

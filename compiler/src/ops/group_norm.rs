@@ -1,0 +1,124 @@
+//! `group_norm`: groups of channels of every sample by their mean and variance.
+
+use super::affine::{self, split_gradients};
+use super::conv::divisors;
+use super::init::{self, Init, WeightInit};
+use super::{Call, Extent, Gradient, Layer, LayerType, Op, Parameter, Reads};
+use crate::args::{Arg, Args};
+use crate::shape::{Checked, Infer, describe};
+use crate::tokens::{float, int};
+use proc_macro2::TokenStream;
+use quote::quote;
+
+pub(super) const GROUP_NORM: LayerType = LayerType::one("group_norm", GroupNorm::parse);
+
+#[derive(Debug, Clone)]
+struct GroupNorm {
+    num_groups: Arg<usize>,
+    num_channels: Option<Arg<usize>>,
+    eps: f32,
+    affine: bool,
+    init: Option<WeightInit>,
+}
+
+impl GroupNorm {
+    fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
+        let num_groups = args.required_size("num_groups");
+        let num_channels = args.size("num_channels");
+        let eps = args.number_where("eps", "0 or more", |eps| eps >= 0.0).map_or(1e-5, |arg| arg.value) as f32;
+        let affine = args.boolean("affine").is_none_or(|arg| arg.value);
+        let init = affine::read_init(args, affine, "affine = false");
+        Some(Box::new(Self { num_groups: num_groups?, num_channels, eps, affine, init }))
+    }
+}
+
+impl Layer for GroupNorm {
+    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
+        let shape = cx.input().shape.clone();
+        let (&channels, rest) = shape.0.split_first()?;
+        cx.stated("num_channels", &self.num_channels, channels, "channels");
+        let groups = self.num_groups.value;
+        if !channels.is_multiple_of(groups) {
+            let title =
+                format!("{} says num_groups = {groups}, which does not divide {channels} channels", cx.site.title());
+            let label = format!("the input is {}", describe(cx.input()));
+            cx.refuse_with(&self.num_groups, title, label, |diagnostic| {
+                diagnostic.help(format!("{channels} is divided by {}", divisors(channels)))
+            });
+            return None;
+        }
+        let inner = rest.iter().product();
+        let weight = init::weight(cx, &self.init, &[channels], Init::Constant(1.0))?;
+        Checked::new(shape, GroupNormOp { groups, channels, inner, eps: self.eps, affine: self.affine, weight })
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+#[derive(Debug)]
+struct GroupNormOp {
+    groups: usize,
+    channels: usize,
+    /// Elements of one channel of a sample.
+    inner: usize,
+    eps: f32,
+    affine: bool,
+    weight: Init,
+}
+
+impl Op for GroupNormOp {
+    fn parameters(&self) -> Vec<Parameter> {
+        match self.affine {
+            true => affine::parameters(&[self.channels], self.weight, true),
+            false => Vec::new(),
+        }
+    }
+
+    /// For every group its mean and inverse standard deviation.
+    fn saved(&self) -> Extent {
+        Extent::per_sample(2 * self.groups)
+    }
+
+    fn reads(&self, gradient: Gradient) -> Reads {
+        let parameters = self.affine && matches!(gradient, Gradient::Input(_));
+        Reads { inputs: true, saved: true, parameters, ..Reads::default() }
+    }
+
+    fn trains_differently(&self) -> bool {
+        true
+    }
+
+    fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
+        let [groups, channels, inner] = [self.groups, self.channels, self.inner].map(int);
+        let eps = float(self.eps);
+        let value = quote! {
+            castnet::GroupNorm { groups: #groups, channels: #channels, inner: #inner, eps: #eps }
+        };
+        Some((quote!(castnet::GroupNorm), value))
+    }
+
+    fn forward(&self, call: &Call) -> TokenStream {
+        let (op, input, weight, bias) = (&call.op, call.input(), call.optional(0), call.optional(1));
+        quote!(castnet::group_norm::forward(context, &#op, #input, #weight, #bias, output, None);)
+    }
+
+    fn forward_train(&self, call: &Call) -> TokenStream {
+        let (op, input, weight, bias) = (&call.op, call.input(), call.optional(0), call.optional(1));
+        quote!(castnet::group_norm::forward(context, &#op, #input, #weight, #bias, output, Some(saved));)
+    }
+
+    fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
+        let (op, input, weight) = (&call.op, call.input(), call.optional(0));
+        quote!(castnet::group_norm::backward_input(context, &#op, #input, #weight, saved, grad_output, grad_input);)
+    }
+
+    fn backward_parameters(&self, call: &Call) -> TokenStream {
+        let (op, input, split) = (&call.op, call.input(), split_gradients(call));
+        quote! {
+            #split
+            castnet::group_norm::backward_parameters(context, &#op, #input, saved, grad_output, grad_weight, grad_bias);
+        }
+    }
+}

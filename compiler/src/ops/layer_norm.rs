@@ -1,0 +1,135 @@
+//! `layer_norm`: the last axes of every sample by their mean and variance.
+
+use super::affine;
+use super::init::{self, Init, WeightInit};
+use super::{Call, Extent, Gradient, Layer, LayerType, Op, Parameter, Reads};
+use crate::args::{Arg, Args};
+use crate::shape::{Checked, Infer, describe};
+use crate::tokens::{float, int};
+use proc_macro2::TokenStream;
+use quote::quote;
+
+pub(super) const LAYER_NORM: LayerType = LayerType::one("layer_norm", |args| Some(Box::new(LayerNorm::parse(args))));
+
+#[derive(Debug, Clone)]
+struct LayerNorm {
+    normalized_shape: Option<Arg<Vec<usize>>>,
+    eps: f32,
+    elementwise_affine: bool,
+    bias: bool,
+    init: Option<WeightInit>,
+}
+
+impl LayerNorm {
+    fn parse(args: &mut Args<'_>) -> Self {
+        let normalized_shape = args.size_list("normalized_shape");
+        let eps = args.number_where("eps", "0 or more", |eps| eps >= 0.0).map_or(1e-5, |arg| arg.value) as f32;
+        let elementwise_affine = args.boolean("elementwise_affine").is_none_or(|arg| arg.value);
+        let bias = args.boolean("bias").is_none_or(|arg| arg.value);
+        let init = affine::read_init(args, elementwise_affine, "elementwise_affine = false");
+        Self { normalized_shape, eps, elementwise_affine, bias, init }
+    }
+
+    /// The axes that are normalised: the stated ones must be the last of the input.
+    fn normalized(&self, cx: &mut Infer<'_>) -> Option<Vec<usize>> {
+        let shape = cx.input().shape.0.clone();
+        let Some(stated) = &self.normalized_shape else { return Some(shape) };
+        if shape.ends_with(&stated.value) {
+            return Some(stated.value.clone());
+        }
+        let input = cx.input().shape.clone();
+        let title = format!("{} says normalized_shape = {:?}, but it receives {input}", cx.site.title(), stated.value);
+        let label = format!("the input is {}", describe(cx.input()));
+        let endings: Vec<String> = (0..shape.len()).rev().map(|from| format!("{:?}", &shape[from..])).collect();
+        cx.refuse_with(stated, title, label, |diagnostic| {
+            diagnostic.help(format!(
+                "it must be the last axes of the input: {}; left out, it is the whole sample",
+                endings.join(" or ")
+            ))
+        });
+        None
+    }
+}
+
+impl Layer for LayerNorm {
+    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
+        let shape = cx.input().shape.clone();
+        let normalized = self.normalized(cx)?;
+        let rows = shape.0[..shape.rank() - normalized.len()].iter().product();
+        let weight = init::weight(cx, &self.init, &normalized, Init::Constant(1.0))?;
+        let Self { eps, elementwise_affine: affine, bias, .. } = *self;
+        Checked::new(shape, LayerNormOp { rows, normalized, eps, affine, bias, weight })
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+#[derive(Debug)]
+struct LayerNormOp {
+    /// Product of the axes of a sample before those that are normalised.
+    rows: usize,
+    /// The axes that are normalised together.
+    normalized: Vec<usize>,
+    eps: f32,
+    affine: bool,
+    bias: bool,
+    weight: Init,
+}
+
+impl Op for LayerNormOp {
+    fn parameters(&self) -> Vec<Parameter> {
+        match self.affine {
+            true => affine::parameters(&self.normalized, self.weight, self.bias),
+            false => Vec::new(),
+        }
+    }
+
+    /// For every row its mean and inverse standard deviation.
+    fn saved(&self) -> Extent {
+        Extent::per_sample(2 * self.rows)
+    }
+
+    fn reads(&self, gradient: Gradient) -> Reads {
+        let parameters = self.affine && matches!(gradient, Gradient::Input(_));
+        Reads { inputs: true, saved: true, parameters, ..Reads::default() }
+    }
+
+    fn trains_differently(&self) -> bool {
+        true
+    }
+
+    fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
+        let (rows, length, eps) = (int(self.rows), int(self.normalized.iter().product()), float(self.eps));
+        let value = quote!(castnet::LayerNorm { rows: #rows, length: #length, eps: #eps });
+        Some((quote!(castnet::LayerNorm), value))
+    }
+
+    fn forward(&self, call: &Call) -> TokenStream {
+        let (op, input, weight, bias) = (&call.op, call.input(), call.optional(0), call.optional(1));
+        quote!(castnet::layer_norm::forward(context, &#op, #input, #weight, #bias, output, None);)
+    }
+
+    fn forward_train(&self, call: &Call) -> TokenStream {
+        let (op, input, weight, bias) = (&call.op, call.input(), call.optional(0), call.optional(1));
+        quote!(castnet::layer_norm::forward(context, &#op, #input, #weight, #bias, output, Some(saved));)
+    }
+
+    fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
+        let (op, input, weight) = (&call.op, call.input(), call.optional(0));
+        quote!(castnet::layer_norm::backward_input(context, &#op, #input, #weight, saved, grad_output, grad_input);)
+    }
+
+    fn backward_parameters(&self, call: &Call) -> TokenStream {
+        let (op, input, weight) = (&call.op, call.input(), &call.gradients[0]);
+        let bias = call
+            .gradients
+            .get(1)
+            .map(|bias| quote!(castnet::layer_norm::backward_bias(context, &#op, grad_output, #bias);));
+        quote! {
+            castnet::layer_norm::backward_weight(context, &#op, #input, saved, grad_output, #weight);
+            #bias
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `local_response_norm`: every element by the squares of its neighbours in the channels around it.
+
+use super::{Call, Gradient, Layer, LayerType, Op, Reads};
+use crate::args::Args;
+use crate::shape::{Checked, Infer};
+use crate::tokens::{float, int};
+use proc_macro2::TokenStream;
+use quote::quote;
+
+pub(super) const LOCAL_RESPONSE_NORM: LayerType = LayerType::one("local_response_norm", LocalResponseNorm::parse);
+
+#[derive(Debug, Clone, Copy)]
+struct LocalResponseNorm {
+    size: usize,
+    alpha: f32,
+    beta: f32,
+    k: f32,
+}
+
+impl LocalResponseNorm {
+    fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
+        let size = args.required_size("size");
+        let alpha = args.number("alpha").map_or(1e-4, |arg| arg.value) as f32;
+        let beta = args.number("beta").map_or(0.75, |arg| arg.value) as f32;
+        let k = args.number("k").map_or(1.0, |arg| arg.value) as f32;
+        Some(Box::new(Self { size: size?.value, alpha, beta, k }))
+    }
+}
+
+impl Layer for LocalResponseNorm {
+    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
+        let shape = cx.input().shape.clone();
+        if shape.rank() < 2 {
+            cx.refuse_input("[channels, length] or [channels, height, width]");
+            return None;
+        }
+        let (&channels, rest) = shape.0.split_first()?;
+        let inner = rest.iter().product();
+        Checked::new(shape, LocalResponseNormOp { channels, inner, layer: *self })
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(*self)
+    }
+}
+
+#[derive(Debug)]
+struct LocalResponseNormOp {
+    channels: usize,
+    /// Elements of one channel of a sample.
+    inner: usize,
+    layer: LocalResponseNorm,
+}
+
+impl Op for LocalResponseNormOp {
+    fn reads(&self, _: Gradient) -> Reads {
+        Reads { inputs: true, output: true, ..Reads::default() }
+    }
+
+    fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
+        let LocalResponseNorm { size, alpha, beta, k } = self.layer;
+        let [channels, inner, size] = [self.channels, self.inner, size].map(int);
+        let [alpha, beta, k] = [alpha, beta, k].map(float);
+        let value = quote! {
+            castnet::LocalResponseNorm {
+                channels: #channels,
+                inner: #inner,
+                size: #size,
+                alpha: #alpha,
+                beta: #beta,
+                k: #k,
+            }
+        };
+        Some((quote!(castnet::LocalResponseNorm), value))
+    }
+
+    fn forward(&self, call: &Call) -> TokenStream {
+        let (op, input) = (&call.op, call.input());
+        quote!(castnet::local_response_norm::forward(context, &#op, #input, output);)
+    }
+
+    fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
+        let (op, input) = (&call.op, call.input());
+        quote!(castnet::local_response_norm::backward(context, &#op, #input, output, grad_output, grad_input);)
+    }
+}

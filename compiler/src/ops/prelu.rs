@@ -1,0 +1,84 @@
+//! `prelu`: a leaky relu whose slope is learned, one for all channels or one each.
+
+use super::init::Init;
+use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
+use crate::args::{Arg, Args};
+use crate::shape::{Checked, Infer};
+use crate::tokens::int;
+use proc_macro2::TokenStream;
+use quote::quote;
+
+pub(super) const PRELU: LayerType = LayerType::one("prelu", |args| Some(Box::new(Prelu::parse(args))));
+
+#[derive(Debug, Clone)]
+struct Prelu {
+    num_parameters: Arg<usize>,
+    init: f32,
+}
+
+impl Prelu {
+    fn parse(args: &mut Args<'_>) -> Self {
+        Self {
+            num_parameters: args.size("num_parameters").unwrap_or(Arg::default(1)),
+            init: args.number("init").map_or(0.25, |arg| arg.value) as f32,
+        }
+    }
+}
+
+impl Layer for Prelu {
+    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
+        let shape = cx.input().shape.clone();
+        let (&channels, rest) = shape.0.split_first()?;
+        let inner: usize = rest.iter().product();
+        let parameters = self.num_parameters.value;
+        if parameters != 1 {
+            let help = format!("write num_parameters = {channels}, or 1 for one slope for all channels");
+            cx.agrees("num_parameters", &self.num_parameters, channels, "channels", &help);
+        }
+        let (channels, inner) = if parameters == 1 { (1, shape.len()) } else { (channels, inner) };
+        Checked::new(shape, PreluOp { channels, inner, init: self.init })
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+#[derive(Debug)]
+struct PreluOp {
+    /// 1 where one slope serves all channels.
+    channels: usize,
+    /// Elements of a sample for each slope.
+    inner: usize,
+    init: f32,
+}
+
+impl Op for PreluOp {
+    fn parameters(&self) -> Vec<Parameter> {
+        vec![Parameter { name: "weight", shape: vec![self.channels], init: Init::Constant(self.init) }]
+    }
+
+    fn reads(&self, gradient: Gradient) -> Reads {
+        Reads { inputs: true, parameters: matches!(gradient, Gradient::Input(_)), ..Reads::default() }
+    }
+
+    fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
+        let (channels, inner) = (int(self.channels), int(self.inner));
+        Some((quote!(castnet::Prelu), quote!(castnet::Prelu { channels: #channels, inner: #inner })))
+    }
+
+    fn forward(&self, call: &Call) -> TokenStream {
+        let (op, input, weight) = (&call.op, call.input(), &call.parameters[0]);
+        quote!(castnet::prelu::forward(context, &#op, #input, #weight, output);)
+    }
+
+    fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
+        let (op, input, weight) = (&call.op, call.input(), &call.parameters[0]);
+        quote!(castnet::prelu::backward_input(context, &#op, #input, #weight, grad_output, grad_input);)
+    }
+
+    fn backward_parameters(&self, call: &Call) -> TokenStream {
+        let (op, input, weight) = (&call.op, call.input(), &call.gradients[0]);
+        quote!(castnet::prelu::backward_weight(context, &#op, #input, grad_output, #weight);)
+    }
+}

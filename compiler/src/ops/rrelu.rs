@@ -1,0 +1,88 @@
+//! `rrelu`: a leaky relu whose slope is drawn for every element in training, and is the mean of the bounds in evaluation.
+
+use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
+use crate::args::{Arg, Args};
+use crate::shape::{Checked, Infer};
+use crate::tokens::{float, long};
+use proc_macro2::TokenStream;
+use quote::quote;
+
+pub(super) const RRELU: LayerType = LayerType::one("rrelu", |args| Some(Box::new(Rrelu::parse(args))));
+
+#[derive(Debug, Clone)]
+struct Rrelu {
+    lower: Arg<f64>,
+    upper: Arg<f64>,
+}
+
+impl Rrelu {
+    fn parse(args: &mut Args<'_>) -> Self {
+        Self {
+            lower: args.number("lower").unwrap_or(Arg::default(1.0 / 8.0)),
+            upper: args.number("upper").unwrap_or(Arg::default(1.0 / 3.0)),
+        }
+    }
+}
+
+impl Layer for Rrelu {
+    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
+        let (lower, upper) = (self.lower.value, self.upper.value);
+        if lower > upper {
+            let title = format!("{} draws slopes from {lower} to {upper}, which is no range", cx.site.title());
+            let (at, label) = match (&self.lower.span, &self.upper.span) {
+                (Some(_), _) => (&self.lower, format!("must be at most upper = {upper}")),
+                (None, _) => (&self.upper, format!("must be at least lower = {lower}")),
+            };
+            cx.refuse(at, title, label);
+            return None;
+        }
+        let shape = cx.input().shape.clone();
+        let len = shape.len();
+        Checked::new(shape, RreluOp { lower: lower as f32, upper: upper as f32, len })
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+#[derive(Debug)]
+struct RreluOp {
+    lower: f32,
+    upper: f32,
+    len: usize,
+}
+
+impl Op for RreluOp {
+    /// The slopes that were drawn.
+    fn saved(&self) -> Extent {
+        Extent::per_sample(self.len)
+    }
+
+    fn reads(&self, _: Gradient) -> Reads {
+        Reads { saved: true, ..Reads::default() }
+    }
+
+    fn trains_differently(&self) -> bool {
+        true
+    }
+
+    fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
+        let (lower, upper) = (float(self.lower), float(self.upper));
+        Some((quote!(castnet::Rrelu), quote!(castnet::Rrelu { lower: #lower, upper: #upper })))
+    }
+
+    fn forward(&self, call: &Call) -> TokenStream {
+        let (op, input) = (&call.op, call.input());
+        quote!(castnet::rrelu::forward(context, &#op, #input, output);)
+    }
+
+    fn forward_train(&self, call: &Call) -> TokenStream {
+        let (op, input, number) = (&call.op, call.input(), long(call.number));
+        quote!(castnet::rrelu::forward_train(context, &#op, #number, #input, output, saved);)
+    }
+
+    fn backward_input(&self, _: &Call, _: usize) -> TokenStream {
+        quote!(castnet::rrelu::backward(context, saved, grad_output, grad_input);)
+    }
+}

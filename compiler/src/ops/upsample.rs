@@ -1,0 +1,151 @@
+//! `upsample`: larger (or smaller) maps by a factor.
+
+use super::window::axis_name;
+use super::{Call, Gradient, Layer, LayerType, Op, Reads};
+use crate::args::{Arg, Args};
+use crate::shape::{Checked, Infer, Shape, describe};
+use crate::tokens::{double, ints};
+use proc_macro2::TokenStream;
+use quote::quote;
+
+pub(super) const UPSAMPLE: LayerType = LayerType::one("upsample", Upsample::parse);
+
+/// The runtime's `UpsampleMode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Nearest,
+    Bilinear,
+    BilinearAlignCorners,
+}
+
+#[derive(Debug, Clone)]
+struct Upsample {
+    /// One number for all axes, or one per axis.
+    scale_factor: Arg<Vec<f64>>,
+    mode: Mode,
+}
+
+impl Upsample {
+    fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
+        let scale_factor = args.required_positive_numbers("scale_factor", "2");
+        let words = [("nearest", Mode::Nearest), ("bilinear", Mode::Bilinear)];
+        let mode = args.word("mode", &words).map_or(Mode::Nearest, |arg| arg.value);
+        let align_corners = args.boolean("align_corners");
+        let mode = match (mode, align_corners) {
+            (Mode::Bilinear, Some(Arg { value: true, .. })) => Mode::BilinearAlignCorners,
+            (Mode::Nearest, Some(Arg { value: true, .. })) => {
+                let value = args.value("align_corners")?;
+                let title = format!("{} says align_corners = true with mode = \"nearest\"", args.site().title());
+                args.refuse_with(&value, title, "only mode = \"bilinear\" knows it, as in PyTorch", |diagnostic| {
+                    diagnostic.help("add mode = \"bilinear\", or leave align_corners out")
+                });
+                return None;
+            }
+            (mode, _) => mode,
+        };
+        Some(Box::new(Self { scale_factor: scale_factor?, mode }))
+    }
+
+    /// The factors of `axes` axes.
+    fn scales(&self, cx: &mut Infer<'_>, axes: usize) -> Option<Vec<f64>> {
+        match self.scale_factor.value.as_slice() {
+            [one] => Some(vec![*one; axes]),
+            scales if scales.len() == axes => Some(scales.to_vec()),
+            scales => {
+                let title = format!(
+                    "{} lists {} factors, but its input has {}",
+                    cx.site.title(),
+                    scales.len(),
+                    if axes == 1 { "one axis besides channels" } else { "two axes besides channels" }
+                );
+                let label = format!("the input is {}", describe(cx.input()));
+                cx.refuse(&self.scale_factor, title, label);
+                None
+            }
+        }
+    }
+
+    /// `floor(in * scale)` (torch.nn.Upsample), in 64-bit floats as there.
+    fn output(&self, cx: &mut Infer<'_>, axis: usize, axes: usize, size: usize, scale: f64) -> Option<usize> {
+        let output = (size as f64 * scale).floor();
+        if output < 1.0 {
+            let what = axis_name(axis, axes);
+            let title = format!("{} would make maps of {what} 0", cx.site.title());
+            let label = format!("{size} x {scale} is less than 1");
+            cx.refuse(&self.scale_factor, title, label);
+            return None;
+        }
+        // Larger than any integer becomes the largest, which is refused as a size.
+        Some(output as usize)
+    }
+}
+
+impl Layer for Upsample {
+    fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
+        let shape = cx.input().shape.clone();
+        let takes = match self.mode {
+            Mode::Nearest => shape.rank() >= 2,
+            Mode::Bilinear | Mode::BilinearAlignCorners => shape.rank() == 3,
+        };
+        if !takes {
+            cx.refuse_input(match self.mode {
+                Mode::Nearest => "[channels, length] or [channels, height, width]",
+                _ => "[channels, height, width] in mode \"bilinear\"",
+            });
+            return None;
+        }
+        let axes = shape.rank() - 1;
+        let scales = self.scales(cx, axes)?;
+        let mut output = shape.clone();
+        for (axis, &scale) in scales.iter().enumerate() {
+            output.0[axis + 1] = self.output(cx, axis, axes, shape.0[axis + 1], scale)?;
+        }
+        // One axis is the second of two, on maps of height 1.
+        let two = |sizes: &Shape| [sizes.0[0], if axes == 1 { 1 } else { sizes.0[1] }, sizes.0[axes]];
+        let scale = [if axes == 1 { 1.0 } else { scales[0] }, scales[axes - 1]];
+        let op = UpsampleOp { input: two(&shape), output: two(&output), scale, mode: self.mode };
+        Checked::new(output, op)
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+#[derive(Debug)]
+struct UpsampleOp {
+    input: [usize; 3],
+    output: [usize; 3],
+    scale: [f64; 2],
+    mode: Mode,
+}
+
+impl Op for UpsampleOp {
+    fn reads(&self, _: Gradient) -> Reads {
+        Reads::default()
+    }
+
+    fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
+        let [input, output] = [self.input, self.output].map(|sizes| ints(&sizes));
+        let [vertical, horizontal] = self.scale.map(double);
+        let mode = match self.mode {
+            Mode::Nearest => quote!(castnet::UpsampleMode::Nearest),
+            Mode::Bilinear => quote!(castnet::UpsampleMode::Bilinear),
+            Mode::BilinearAlignCorners => quote!(castnet::UpsampleMode::BilinearAlignCorners),
+        };
+        let value = quote! {
+            castnet::Upsample { input: #input, output: #output, scale: [#vertical, #horizontal], mode: #mode }
+        };
+        Some((quote!(castnet::Upsample), value))
+    }
+
+    fn forward(&self, call: &Call) -> TokenStream {
+        let (op, input) = (&call.op, call.input());
+        quote!(castnet::upsample::forward(context, &#op, #input, output);)
+    }
+
+    fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
+        let op = &call.op;
+        quote!(castnet::upsample::backward(context, &#op, grad_output, grad_input);)
+    }
+}
