@@ -7,6 +7,9 @@ use core::fmt;
 
 use crate::loss::Loss;
 
+/// The result of a call that may fail with an [`Error`].
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
 /// What can go wrong in a call to a network, a loss, an optimizer or a weights file.
 ///
 /// No call leaves anything half done: after an error parameters, buffers and optimizer are as they were, except that

@@ -44,7 +44,7 @@ pub use castnet_macros::network;
 
 #[cfg(feature = "std")]
 pub use {
-    error::Error,
+    error::{Error, Result},
     info::NetworkInfo,
     loss::{Loss, Target},
     nested::zeroed,
@@ -58,19 +58,15 @@ pub use {
 #[doc(hidden)]
 #[cfg(feature = "std")]
 pub mod __private {
-    pub use crate::kernels::*;
-    pub use core::convert::AsRef;
-    pub use ndarray;
-    /// What a method of a network returns.
-    pub type Result<T> = core::result::Result<T, crate::Error>;
     pub use crate::arena::{Arena, ArenaSize, Span, fixed, per_sample};
     pub use crate::info::{BufferInfo, Init, NetworkInfo, ParameterInfo, ValueInfo};
     pub use crate::kernels;
+    pub use crate::kernels::*;
     pub use crate::loss::Loss;
     pub use crate::network::{Network, NetworkWithLoss};
     pub use crate::state::State;
     pub use crate::tape::Tape;
-    pub use crate::{Error, Target};
-    pub use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, ArrayView4};
-    pub use std::{boxed::Box, path::Path, vec::Vec};
+    pub use crate::{Error, Result, Target};
+    pub use ndarray;
+    pub use std::{boxed::Box, convert::AsRef, path::Path, vec::Vec};
 }

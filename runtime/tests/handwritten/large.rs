@@ -1,8 +1,7 @@
 //! A network whose one input and output are 16 MiB: nothing of it may lie on the stack.
 
-use castnet::__private::{
-    Arena, ArenaSize, Array4, ArrayView4, Context, Network, NetworkInfo, State, ValueInfo, per_sample,
-};
+use castnet::__private::{Arena, ArenaSize, Context, Network, NetworkInfo, State, ValueInfo, per_sample};
+use castnet::ndarray::{Array4, ArrayView4};
 
 /// The output is the input, doubled.
 #[derive(Clone, Debug)]

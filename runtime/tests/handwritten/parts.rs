@@ -2,10 +2,11 @@
 //! is an input, and no loss in the spec: what a small chain does not show.
 
 use castnet::__private::{
-    Arena, ArenaSize, Array2, Array3, Array4, ArrayView2, ArrayView3, ArrayView4, BufferInfo, Context, Init, Network,
-    NetworkInfo, ParameterInfo, State, ValueInfo, fixed, per_sample,
+    Arena, ArenaSize, BufferInfo, Context, Init, Network, NetworkInfo, ParameterInfo, State, ValueInfo, fixed,
+    per_sample,
 };
 use castnet::Loss;
+use castnet::ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, ArrayView4};
 
 /// `centred` = (a - its mean over the batch) * scale, `doubled` = 2 b, `same` = c, and in evaluation the mean is the
 /// running one.
