@@ -9,6 +9,7 @@ pub mod arena;
 pub mod buffer;
 #[cfg(feature = "std")]
 pub mod error;
+pub mod inference;
 #[cfg(feature = "std")]
 pub mod info;
 #[cfg(feature = "std")]

@@ -68,6 +68,7 @@ macro_rules! with_function {
         }
     };
 }
+pub(crate) use with_function;
 
 /// `output = op(input)`, elementwise; any lengths that agree. NaN gives NaN.
 ///

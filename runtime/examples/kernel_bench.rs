@@ -1,0 +1,169 @@
+//! Measures the inference kernels: percent of the FMA peak, counting direct convolution's operations whatever the algorithm.
+//!
+//! `cargo run --release -p castnet --example kernel_bench [-- FILTER]`. Peak and layers take turns, and the median of the ratios is
+//! printed, since the clock of a shared machine drifts. `CASTNET_ISA` and `CASTNET_NUM_THREADS` apply.
+
+use castnet::buffer::Buffer;
+use castnet::inference::{Blocked, BlockedConv2d, Weights, direct};
+use castnet::kernels::Context;
+use castnet::kernels::activation::Activation;
+use castnet::parallel;
+use castnet::simd::{Isa, Kernel, Simd, dispatch};
+use std::hint::black_box;
+
+/// Seconds that this thread has run: what other programs take of the machine does not count.
+#[cfg(all(unix, target_pointer_width = "64"))]
+fn now() -> f64 {
+    unsafe extern "C" {
+        fn clock_gettime(clock: i32, time: *mut [i64; 2]) -> i32;
+    }
+    let clock = if cfg!(target_os = "linux") { 3 } else { 16 };
+    let mut time = [0; 2];
+    // SAFETY: a timespec is two 64-bit numbers, and 3 (16 on macOS) is CLOCK_THREAD_CPUTIME_ID.
+    assert_eq!(unsafe { clock_gettime(clock, &mut time) }, 0);
+    time[0] as f64 + time[1] as f64 * 1e-9
+}
+
+/// Multiply-adds that depend on nothing but themselves: 24 vectors, or 12 where there are 16 registers.
+struct Peak(usize);
+
+impl Kernel for Peak {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f64 {
+        let (a, b) = (simd.splat(black_box(0.999)), simd.splat(black_box(0.001)));
+        if S::REGISTERS == 32 { chains::<S, 24>(simd, a, b, self.0) } else { chains::<S, 12>(simd, a, b, self.0) }
+    }
+}
+
+#[inline(always)]
+fn chains<S: Simd, const N: usize>(simd: S, a: S::V, b: S::V, turns: usize) -> f64 {
+    let mut sums = [simd.splat(1.0); N];
+    let start = now();
+    for _ in 0..turns {
+        for sum in &mut sums {
+            *sum = simd.mul_add(*sum, a, b);
+        }
+    }
+    let seconds = now() - start;
+    black_box(sums.iter().fold(0.0, |total, &sum| total + simd.reduce_sum(sum)));
+    (turns * N * S::LANES) as f64 / seconds
+}
+
+struct Layer {
+    name: String,
+    macs: f64,
+    run: Box<dyn FnMut(&mut Context)>,
+    seconds: Vec<f64>,
+    ratios: Vec<f64>,
+}
+
+/// Channels, size of the input map, kernel, stride.
+fn conv(ic: usize, oc: usize, size: usize, k: usize, stride: usize, groups: usize) -> BlockedConv2d {
+    let p = k / 2;
+    let out = (size + 2 * p - k) / stride + 1;
+    BlockedConv2d {
+        input: Blocked::new(ic, size, size).with_halo([p; 4]),
+        output: Blocked::new(oc, out, out).with_halo([p; 4]),
+        kernel: [k, k],
+        stride: [stride, stride],
+        padding: [p, p],
+        dilation: [1, 1],
+        groups,
+        residual: None,
+        activation: Some(Activation::Relu),
+    }
+}
+
+fn values(len: usize) -> Buffer {
+    let mut buffer = Buffer::zeroed(len);
+    let mut state = 1u32;
+    for x in buffer.iter_mut() {
+        state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+        *x = (state >> 8) as f32 / (1 << 24) as f32 - 0.5;
+    }
+    buffer
+}
+
+fn layer(name: &str, op: BlockedConv2d, batch: usize) -> Layer {
+    let mut packed = Buffer::zeroed(direct::packed_len(&op));
+    let weight = values(op.weight_len());
+    direct::pack(&op, &Weights::new(&weight, None), &mut packed);
+    let mut input = values(op.input.sample_len() * batch);
+    op.input.zero_halo(&mut input);
+    let mut output = Buffer::zeroed(op.output.sample_len() * batch);
+    let (h, k, s) = (op.input.height, op.kernel[0], op.stride[0]);
+    let name = format!("{name} {k}x{k} s{s} {}->{} @{h} batch {batch}", op.input.channels, op.output.channels);
+    Layer {
+        name,
+        macs: op.macs() as f64 * batch as f64,
+        run: Box::new(move |context| direct::run(context, &op, &input, &packed, None, &mut output)),
+        seconds: vec![],
+        ratios: vec![],
+    }
+}
+
+fn main() {
+    let filter = std::env::args().nth(1).unwrap_or_default();
+    let mut layers = vec![];
+    for (ic, oc, size) in [(64, 64, 56), (128, 128, 28), (256, 256, 14), (512, 512, 7), (512, 512, 28), (64, 64, 224)] {
+        layers.push(layer("direct", conv(ic, oc, size, 3, 1, 1), 1));
+    }
+    layers.push(layer("direct", conv(512, 512, 7, 3, 1, 1), 8));
+    layers.push(layer("direct", conv(64, 128, 56, 3, 2, 1), 1));
+    layers.push(layer("direct", conv(16, 16, 56, 3, 1, 1), 1));
+    layers.push(layer("direct", conv(32, 48, 32, 3, 1, 1), 1));
+    layers.push(layer("direct", conv(64, 96, 17, 5, 1, 1), 1));
+    for (ic, oc, size) in
+        [(24, 144, 56), (64, 256, 56), (256, 64, 56), (512, 128, 28), (1024, 256, 14), (2048, 512, 7), (512, 2048, 7)]
+    {
+        let mut op = conv(ic, oc, size, 1, 1, 1);
+        layers.push(layer("flat", op, 1));
+        op.input.halo = [1; 4];
+        op.output.halo = [1; 4];
+        layers.push(layer("rows", op, 1));
+    }
+    layers.push(layer("rows", conv(64, 128, 56, 1, 2, 1), 1));
+    for (ic, oc, size) in
+        [(64, 32, 6), (64, 64, 12), (256, 32, 6), (256, 256, 12), (1024, 32, 6), (16, 64, 12), (32, 32, 12)]
+    {
+        layers.push(layer("tiny", conv(ic, oc, size, 1, 1, 1), 1));
+    }
+    layers.retain(|layer| layer.name.contains(&filter));
+
+    let isa = Isa::active();
+    let threads = parallel::threads() as f64;
+    let mut context = Context::new();
+    let mut peaks = vec![];
+    for round in 0..21 {
+        let mut peak = || {
+            let peak = dispatch(isa, Peak(300_000)) * threads;
+            peaks.push(peak);
+            peak
+        };
+        for layer in &mut layers {
+            (layer.run)(&mut context);
+            let before = peak();
+            let turns = (before * 0.005 / layer.macs).ceil() as usize;
+            let start = now();
+            for _ in 0..turns {
+                (layer.run)(&mut context);
+            }
+            let seconds = (now() - start) / turns as f64;
+            let peak = (before + peak()) / 2.0;
+            if round > 0 {
+                layer.ratios.push(layer.macs / seconds / peak);
+                layer.seconds.push(seconds);
+            }
+        }
+    }
+    peaks.sort_by(f64::total_cmp);
+    println!("{isa}, {threads} threads, peak {:.0} GFLOP/s", peaks[peaks.len() / 2] * 2e-9);
+    for layer in &mut layers {
+        layer.seconds.sort_by(f64::total_cmp);
+        layer.ratios.sort_by(f64::total_cmp);
+        let middle = layer.seconds.len() / 2;
+        println!("{:6.1} % {:9.1} us  {}", layer.ratios[middle] * 100.0, layer.seconds[middle] * 1e6, layer.name);
+    }
+}

@@ -1,0 +1,124 @@
+//! How the blocked convolutions are held against a plain one, in f64 and NCHW.
+
+use super::{Blocked, BlockedConv2d, Weights, blocked::BLOCK};
+use crate::kernels::Context;
+use crate::kernels::testing::{Tolerance, check, data, data_in};
+
+/// A sample's values `[c, h, w]` laid out as `value` says, for each sample of `nchw`. The halo holds `halo`; blocks of the buffer
+/// that are not the value's hold NaN.
+pub(crate) fn blocked(value: &Blocked, nchw: &[f32], halo: f32) -> Vec<f32> {
+    let plane = value.height * value.width;
+    let batch = nchw.len() / (value.channels * plane);
+    let mut buffer = vec![f32::NAN; batch * value.sample_len()];
+    for (sample, buffer) in buffer.chunks_mut(value.sample_len()).enumerate() {
+        let ours = value.first_block * value.plane_len()..(value.first_block + value.blocks()) * value.plane_len();
+        buffer[ours].fill(halo);
+        for channel in 0..value.blocks() * BLOCK {
+            for pixel in 0..plane {
+                let at = value.offset(channel / BLOCK, pixel / value.width, pixel % value.width) + channel % BLOCK;
+                buffer[at] = match channel < value.channels {
+                    true => nchw[(sample * value.channels + channel) * plane + pixel],
+                    false => 0.0,
+                };
+            }
+        }
+    }
+    buffer
+}
+
+/// A convolution with everything fused, from NCHW to NCHW.
+pub(crate) fn reference(op: &BlockedConv2d, input: &[f32], weights: &Weights, residual: Option<&[f32]>) -> Vec<f32> {
+    let (from, to) = (&op.input, &op.output);
+    let (inputs, outputs) = (op.group_inputs(), op.group_outputs());
+    let [kh, kw] = op.kernel;
+    let input_len = from.channels * from.height * from.width;
+    let mut output = vec![];
+    for (sample, input) in input.chunks(input_len).enumerate() {
+        for oc in 0..to.channels {
+            for y in 0..to.height {
+                for x in 0..to.width {
+                    let mut sum = 0.0;
+                    for ic in 0..inputs {
+                        for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
+                            let iy = (y * op.stride[0] + ky * op.dilation[0]).wrapping_sub(op.padding[0]);
+                            let ix = (x * op.stride[1] + kx * op.dilation[1]).wrapping_sub(op.padding[1]);
+                            if iy < from.height && ix < from.width {
+                                let channel = oc / outputs * inputs + ic;
+                                let value = input[(channel * from.height + iy) * from.width + ix];
+                                let weight = weights.weight[((oc * inputs + ic) * kh + ky) * kw + kx];
+                                sum += f64::from(value) * f64::from(weight);
+                            }
+                        }
+                    }
+                    let of = |values: Option<&[f32]>, default| values.map_or(default, |values| f64::from(values[oc]));
+                    sum = (sum + of(weights.bias, 0.0)) * of(weights.scale, 1.0) + of(weights.shift, 0.0);
+                    if let Some(residual) = residual {
+                        sum += f64::from(residual[((sample * to.channels + oc) * to.height + y) * to.width + x]);
+                    }
+                    output.push(sum as f32);
+                }
+            }
+        }
+    }
+    if let Some(activation) = op.activation {
+        let sums = output.clone();
+        crate::reference::activation::forward(activation, &sums, &mut output);
+    }
+    output
+}
+
+/// A convolution with padding on all sides and a halo that is just enough; `size` is the input's.
+pub(crate) fn conv(channels: [usize; 2], size: [usize; 2], kernel: [usize; 2], stride: [usize; 2]) -> BlockedConv2d {
+    let padding = [kernel[0] / 2, kernel[1] / 2];
+    let out = |i: usize| (size[i] + 2 * padding[i] - kernel[i]) / stride[i] + 1;
+    BlockedConv2d {
+        input: Blocked::new(channels[0], size[0], size[1]).with_halo([padding[0], padding[1], padding[0], padding[1]]),
+        output: Blocked::new(channels[1], out(0), out(1)),
+        kernel,
+        stride,
+        padding,
+        dilation: [1, 1],
+        groups: 1,
+        residual: None,
+        activation: None,
+    }
+}
+
+/// The packing and the running of an algorithm.
+pub(crate) struct Algorithm {
+    pub packed_len: fn(&BlockedConv2d) -> usize,
+    pub pack: fn(&BlockedConv2d, &Weights, &mut [f32]),
+    #[allow(clippy::type_complexity)]
+    pub run: fn(&mut Context, &BlockedConv2d, &[f32], &[f32], Option<&[f32]>, &mut [f32]),
+    /// The error of one output in units of that of a plain sum in f32.
+    pub error: f32,
+}
+
+/// Holds `algorithm` against the reference on every instruction set, with bias, scale and shift.
+#[track_caller]
+pub(crate) fn check_convolution(algorithm: &Algorithm, op: &BlockedConv2d, batch: usize) {
+    let (from, to) = (&op.input, &op.output);
+    let input = data(1, batch * from.channels * from.height * from.width);
+    let weight = data(2, op.weight_len());
+    let (bias, shift) = (data(3, to.channels), data(4, to.channels));
+    let scale = data_in(5, to.channels, 0.5, 1.5);
+    let weights = Weights { weight: &weight, bias: Some(&bias), scale: Some(&scale), shift: Some(&shift) };
+    let residual = op.residual.map(|_| data(6, batch * to.channels * to.height * to.width));
+    let output = reference(op, &input, &weights, residual.as_deref());
+
+    let mut packed = vec![f32::NAN; (algorithm.packed_len)(op)];
+    (algorithm.pack)(op, &weights, &mut packed);
+    assert!(packed.iter().all(|x| x.is_finite()), "{op:?}: packed weights that were not written");
+    let input = blocked(from, &input, 0.0);
+    let residual = op.residual.map(|value| blocked(&value, &residual.unwrap(), f32::NAN));
+    // The halo and other values' blocks are to stay the NaN that they are before.
+    let expected = blocked(to, &output, f32::NAN);
+    let terms = op.group_inputs() * op.kernel[0] * op.kernel[1] + 4;
+    let tolerance = Tolerance::absolute(algorithm.error * 2.0 * Tolerance::sum(terms).absolute).with_special();
+    check(&format!("{op:?} x {batch}"), tolerance, [expected], |context, [output]| {
+        (algorithm.run)(context, op, &input, &packed, residual.as_deref(), output);
+    });
+    // Without anything to fold in.
+    (algorithm.pack)(op, &Weights::new(&weight, None), &mut packed);
+    assert!(packed[..to.channels].iter().all(|&x| x == 0.0), "{op:?}: a bias from nowhere");
+}

@@ -1,0 +1,305 @@
+//! The register tile of every convolution: a few pixels by a few vectors of output channels, accumulated over all taps.
+//!
+//! One step multiplies one input value of each of N pixels, broadcast, with Q vectors of weights. All strides are run-time numbers,
+//! so the same loop reads blocked inputs, planar (NCHW) ones and the planes of a Winograd product; only the tile is constant, since
+//! its N x Q accumulators must stay in registers:
+//!
+//! | | registers | N x Q | accumulators + weights + broadcast |
+//! |---|---|---|---|
+//! | AVX-512 | 32 | 14 x 2 (or x 1) | 28 + 2 + 1 |
+//! | AVX2 | 16 | 6 x 2 | 12 + 2 + 1 |
+//! | NEON | 32 | 6 x 4 | 24 + 4 + 1 |
+//! | scalar (SSE2) | 16 | 2 x 4 | 8 + 4 + 1 |
+
+use crate::simd::{BLOCK, Isa, Kernel, Simd, dispatch};
+
+/// Repeats a block with `$i` = 0, 1, … below `$n`, each a constant: an accumulator array indexed by anything else is laid on the
+/// stack, and whether LLVM unrolls a loop completely depends on a size limit that 14 x 2 products exceed.
+macro_rules! unroll {
+    ($i:ident < $n:ident, $body:block) => {
+        unroll!(@ $i $n $body 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+    };
+    ($i:ident < 4 min $n:ident, $body:block) => {
+        unroll!(@ $i $n $body 0 1 2 3)
+    };
+    (@ $i:ident $n:ident $body:block $($k:literal)*) => {$({
+        const $i: usize = $k;
+        if $i < $n $body
+    })*};
+}
+
+/// Most pixels of a tile; see the module's table.
+pub(super) const fn pixel_limit(isa: Isa) -> usize {
+    match isa {
+        Isa::Avx512 => 14,
+        Isa::Avx2 | Isa::Neon => 6,
+        Isa::Scalar => 2,
+    }
+}
+
+/// How far ahead of their use weights are fetched, in floats: 64 steps of 16, which a 14 x 2 tile takes 900 cycles for.
+const PREFETCH: usize = 1024;
+
+/// The taps that are summed: `depth` input channels ("lanes"), in blocks of `lanes`, times the kernel.
+///
+/// A planar input has one channel per "block" and its kernel's columns as lanes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taps {
+    /// Lanes in all, over all blocks.
+    pub depth: usize,
+    /// The lane of the first block that comes first (not 0 where a group starts within a block).
+    pub first: usize,
+    /// Lanes of a full block.
+    pub lanes: usize,
+    /// Floats from a lane to the next.
+    pub lane_stride: usize,
+    /// Floats from a block to the next.
+    pub block_stride: usize,
+    /// Rows and columns of the kernel.
+    pub kernel: [usize; 2],
+    /// Floats from a tap to the next, down and across.
+    pub kernel_stride: [usize; 2],
+}
+
+/// A run of equal tiles: `rows` x `columns` tiles of R x C pixels for one or two blocks of output channels.
+///
+/// Pointers and strides in floats.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Strip {
+    pub taps: Taps,
+    /// The first tap of the first pixel, at the first block's lane 0.
+    pub input: *const f32,
+    /// From an output pixel's input to the next one's, down and across.
+    pub input_stride: [usize; 2],
+    /// `[blocks][taps][16]`
+    pub weights: *const f32,
+    /// From an output block's weights to the next one's.
+    pub weight_block: usize,
+    /// `[blocks * 16]`
+    pub bias: *const f32,
+    /// Blocks of output channels: 1 or 2.
+    pub blocks: usize,
+    pub output: *mut f32,
+    /// From an output pixel to the next, down and across.
+    pub output_stride: [usize; 2],
+    /// From an output block to the next.
+    pub output_block: usize,
+    /// Added before clamping; null for none.
+    pub residual: *const f32,
+    pub residual_stride: [usize; 2],
+    pub residual_block: usize,
+    /// The least and largest value to write, when anything is clamped.
+    pub clamp: Option<[f32; 2]>,
+    /// Tiles down and across.
+    pub tiles: [usize; 2],
+}
+
+/// Runs a strip of tiles of `rows` x `columns` pixels.
+///
+/// # Safety
+/// All pixels of all tiles lie in the buffers that the strip points into, with all their taps, weights and biases; nobody else
+/// accesses the output's pixels meanwhile. The tile is one of [`tile_rows`].
+pub(super) unsafe fn run(isa: Isa, strip: &Strip, rows: usize, columns: usize) {
+    macro_rules! shapes {
+        ($x:literal: $(($r:literal, $c:literal))*) => {
+            match (rows, columns) {
+                // SAFETY: the caller's promise.
+                $(($r, $c) => dispatch(isa, unsafe { Tiles::<{ $r * $c }, $c, $x>::new(strip) }),)*
+                _ => unreachable!("no tile of {rows} x {columns} pixels"),
+            }
+        };
+        ($x:literal) => {
+            shapes! {
+                $x:
+                (1, 1) (1, 2) (1, 3) (1, 4) (1, 5) (1, 6) (1, 7) (1, 8) (1, 9) (1, 10) (1, 11) (1, 12) (1, 13) (1, 14)
+                (2, 2) (2, 3) (2, 4) (2, 5) (2, 6) (2, 7) (3, 2) (3, 3) (3, 4) (4, 2) (4, 3)
+            }
+        };
+    }
+    match (strip.input_stride[1], strip.output_stride[1], strip.residual_stride[1]) {
+        (16, 16, 16) => shapes!(16),
+        (32, 16, 16) => shapes!(32),
+        _ => shapes!(0),
+    }
+}
+
+/// Rows of a tile `columns` wide: as many as the registers hold, of those that are compiled. All smaller numbers exist too.
+pub(super) const fn tile_rows(isa: Isa, columns: usize) -> usize {
+    let most = match columns {
+        2 | 3 => 4,
+        4 => 3,
+        5..=7 => 2,
+        _ => 1,
+    };
+    let fit = pixel_limit(isa) / columns;
+    if fit < most { fit } else { most }
+}
+
+/// `N` pixels in rows of `C`. Their inputs lie `X` floats apart across and their outputs 16, or as the strip says if `X` is 0: fourteen
+/// addresses with a run-time distance are more than the general registers hold.
+struct Tiles<'a, const N: usize, const C: usize, const X: usize>(&'a Strip);
+
+impl<'a, const N: usize, const C: usize, const X: usize> Tiles<'a, N, C, X> {
+    /// # Safety
+    /// As [`run`].
+    unsafe fn new(strip: &'a Strip) -> Self {
+        Self(strip)
+    }
+}
+
+impl<const N: usize, const C: usize, const X: usize> Kernel for Tiles<'_, N, C, X> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let strip = self.0;
+        // SAFETY: the promise made to `new`.
+        unsafe {
+            if const { N > pixel_limit(S::ISA) } {
+                unreachable!("a tile of {N} pixels does not fit in the registers");
+            } else if const { S::LANES == BLOCK } {
+                match strip.blocks {
+                    1 => walk::<S, N, C, X, 1>(simd, strip, 0),
+                    _ => walk::<S, N, C, X, 2>(simd, strip, 0),
+                }
+            } else {
+                for block in 0..strip.blocks {
+                    if const { S::LANES * 2 == BLOCK } {
+                        walk::<S, N, C, X, 2>(simd, strip, block);
+                    } else {
+                        walk::<S, N, C, X, 4>(simd, strip, block);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// All tiles of a strip, for the `Q` vectors of output channels that start at `block`.
+#[inline(always)]
+unsafe fn walk<S: Simd, const N: usize, const C: usize, const X: usize, const Q: usize>(
+    simd: S,
+    strip: &Strip,
+    block: usize,
+) {
+    const { assert!(N <= 14 && Q <= 4 && N.is_multiple_of(C)) };
+    let rows = N / C;
+    let across = |x: usize, strides: [usize; 2]| [strides[0], if X == 0 { strides[1] } else { x }];
+    let input_stride = across(X, strip.input_stride);
+    let (output_stride, residual_stride) = (across(BLOCK, strip.output_stride), across(BLOCK, strip.residual_stride));
+    for down in 0..strip.tiles[0] {
+        for across in 0..strip.tiles[1] {
+            let at = |stride: [usize; 2]| down * rows * stride[0] + across * C * stride[1];
+            // SAFETY: every pixel, tap, weight and bias that is touched belongs to the strip, as `run`'s caller promised.
+            unsafe {
+                let mut sums = [[simd.zero(); Q]; N];
+                unroll!(J < 4 min Q, {
+                    let bias = simd.load_ptr(strip.bias.add(block * BLOCK + J * S::LANES));
+                    unroll!(I < N, { sums[I][J] = bias });
+                });
+                let input = strip.input.add(at(input_stride));
+                let weights = strip.weights.add(block * strip.weight_block);
+                accumulate::<S, N, C, Q>(
+                    simd,
+                    &strip.taps,
+                    if X == 0 { strip.taps.lane_stride } else { 1 },
+                    input,
+                    input_stride,
+                    weights,
+                    strip.weight_block,
+                    &mut sums,
+                );
+                if !strip.residual.is_null() {
+                    let residual = strip.residual.add(at(residual_stride));
+                    unroll!(I < N, {
+                        let pixel = residual.add(I / C * residual_stride[0] + I % C * residual_stride[1]);
+                        unroll!(J < 4 min Q, {
+                            let offset = vector::<S>(block, J, strip.residual_block);
+                            sums[I][J] = simd.add(sums[I][J], simd.load_ptr(pixel.add(offset)));
+                        });
+                    });
+                }
+                if let Some([low, high]) = strip.clamp {
+                    let (low, high) = (simd.splat(low), simd.splat(high));
+                    unroll!(I < N, {
+                        // The second operand is what a NaN leaves: it stays NaN.
+                        unroll!(J < 4 min Q, { sums[I][J] = simd.min(high, simd.max(low, sums[I][J])) });
+                    });
+                }
+                let output = strip.output.add(at(output_stride));
+                unroll!(I < N, {
+                    let pixel = output.add(I / C * output_stride[0] + I % C * output_stride[1]);
+                    unroll!(J < 4 min Q, {
+                        simd.store_ptr(sums[I][J], pixel.add(vector::<S>(block, J, strip.output_block)));
+                    });
+                });
+            }
+        }
+    }
+}
+
+/// Offset of a tile's `j`-th vector from the first block of the strip, blocks lying `stride` apart.
+#[inline(always)]
+const fn vector<S: Simd>(block: usize, j: usize, stride: usize) -> usize {
+    (block + j * S::LANES / BLOCK) * stride + j * S::LANES % BLOCK
+}
+
+/// Adds to `sums` the products of all taps of N pixels with Q vectors of weights; the weights of an output block lie `weight_block`
+/// after the last one's.
+///
+/// # Safety
+/// All taps of all pixels and their weights may be read.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub(super) unsafe fn accumulate<S: Simd, const N: usize, const C: usize, const Q: usize>(
+    simd: S,
+    taps: &Taps,
+    lane_stride: usize,
+    input: *const f32,
+    pixel_stride: [usize; 2],
+    weights: *const f32,
+    weight_block: usize,
+    sums: &mut [[S::V; Q]; N],
+) {
+    // Addresses advance by additions alone: a chain of multiplications between two runs of lanes costs some 25 cycles, and the
+    // multiply-adds that wait in the queue do not let it start early.
+    let mut weights = weights;
+    let mut block = input.wrapping_add(taps.first * lane_stride);
+    let mut room = taps.lanes - taps.first;
+    let mut remaining = taps.depth;
+    while remaining > 0 {
+        let lanes = remaining.min(room);
+        let mut row = block;
+        for _ in 0..taps.kernel[0] {
+            let mut tap = row;
+            for _ in 0..taps.kernel[1] {
+                let mut lane = tap;
+                for _ in 0..lanes {
+                    // SAFETY: the caller vouches for all taps and weights.
+                    unsafe {
+                        let mut factors = [simd.zero(); Q];
+                        unroll!(J < 4 min Q, {
+                            let offset = vector::<S>(0, J, weight_block);
+                            factors[J] = simd.load_ptr(weights.add(offset));
+                            if (J * S::LANES).is_multiple_of(BLOCK) {
+                                simd.prefetch(weights.wrapping_add(offset + PREFETCH));
+                            }
+                        });
+                        unroll!(I < N, {
+                            let value = simd.splat_ptr(lane.add(I / C * pixel_stride[0] + I % C * pixel_stride[1]));
+                            unroll!(J < 4 min Q, { sums[I][J] = simd.mul_add(value, factors[J], sums[I][J]) });
+                        });
+                        weights = weights.add(BLOCK);
+                        lane = lane.wrapping_add(lane_stride);
+                    }
+                }
+                tap = tap.wrapping_add(taps.kernel_stride[1]);
+            }
+            row = row.wrapping_add(taps.kernel_stride[0]);
+        }
+        // From the second block on, lanes start at 0.
+        block = block.wrapping_add(taps.block_stride - (taps.lanes - room) * lane_stride);
+        room = taps.lanes;
+        remaining -= lanes;
+    }
+}
