@@ -19,21 +19,26 @@ pub struct Site {
     pub what: String,
     /// The layer's header, `[[layer]]`.
     pub span: Span,
-    /// The line of that, counted from 1.
+    /// Its type, the value of `type =`.
+    pub kind_span: Span,
+    /// The line of the header, counted from 1.
     pub line: usize,
     /// The layers that placed the blocks around it, outermost first: where, and as which instance.
     pub placed: Vec<(Span, String)>,
 }
 
 impl Site {
-    /// The site of a layer.
-    pub fn layer(name: &str, kind: &str, span: Span, line: usize, placed: Vec<(Span, String)>) -> Self {
-        Self { name: name.into(), kind: kind.into(), what: format!("layer `{name}` ({kind})"), span, line, placed }
+    /// The site of a layer of type `kind.0`, which is written at `kind.1`.
+    pub fn layer(name: &str, kind: (&str, Span), span: Span, line: usize, placed: Vec<(Span, String)>) -> Self {
+        let (kind, kind_span) = kind;
+        let what = format!("layer `{name}` ({kind})");
+        Self { name: name.into(), kind: kind.into(), what, span, kind_span, line, placed }
     }
 
     /// The site of another table, such as `[network]`.
     pub fn table(what: &str, span: Span) -> Self {
-        Self { name: what.into(), kind: what.into(), what: what.into(), span, line: 0, placed: Vec::new() }
+        let (name, kind_span) = (what.to_string(), span.clone());
+        Self { name: name.clone(), kind: name.clone(), what: name, span, kind_span, line: 0, placed: Vec::new() }
     }
 
     /// What messages call it: `` layer `conv1` (conv2d) ``.
@@ -150,9 +155,9 @@ impl<'a> Args<'a> {
         self.whole(key, &value, 1).map(|n| Arg::new(n, &value))
     }
 
-    /// A whole number, 1 or more, that must be there.
-    pub fn required_size(&mut self, key: &'static str) -> Option<Arg<usize>> {
-        self.require(key, "16")?;
+    /// A whole number, 1 or more, that must be there; `example` is one for the message where it is not.
+    pub fn required_size(&mut self, key: &'static str, example: &str) -> Option<Arg<usize>> {
+        self.require(key, example)?;
         self.size(key)
     }
 
@@ -212,10 +217,10 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// [`Args::sizes`] that must be there.
-    pub fn required_sizes<const N: usize>(&mut self, key: &'static str, least: usize) -> Option<Arg<[usize; N]>> {
-        self.require(key, "3")?;
-        self.sizes(key, least)
+    /// [`Args::sizes`] of 1 or more each, that must be there.
+    pub fn required_sizes<const N: usize>(&mut self, key: &'static str, example: &str) -> Option<Arg<[usize; N]>> {
+        self.require(key, example)?;
+        self.sizes(key, 1)
     }
 
     fn whole(&mut self, key: &str, value: &Value, least: usize) -> Option<usize> {

@@ -229,7 +229,8 @@ impl Expander<'_> {
             let (local, name_span) = self.local_name(&table, &kind, *count);
             let full = format!("{}{local}", placing.prefix);
             let line = self.source.line(table.span.start);
-            let site = Site::layer(&full, &kind, table.span.clone(), line, placing.placed.to_vec());
+            let kind_span = table.get("type").or(table.get("block")).map_or(&table.span, |value| &value.span).clone();
+            let site = Site::layer(&full, (&kind, kind_span), table.span.clone(), line, placing.placed.to_vec());
             self.claim(&full, &name_span, &site);
             let output = if is_block {
                 self.place_block(&table, site, placing, previous, &local, &mut pending)

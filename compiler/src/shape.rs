@@ -165,9 +165,9 @@ impl Infer<'_> {
         }
     }
 
-    /// Where input number `which` is named, or the layer where it is not.
+    /// Where input number `which` is named, or the layer's type where it is the layer above.
     pub fn input_span(&self, which: usize) -> Span {
-        self.input_spans.get(which).cloned().flatten().unwrap_or_else(|| self.site.span.clone())
+        self.input_spans.get(which).cloned().flatten().unwrap_or_else(|| self.site.kind_span.clone())
     }
 
     /// Adds an error at an argument, or at the layer where the argument is a default.
@@ -231,7 +231,7 @@ impl Infer<'_> {
 
     /// What could be changed in a layer above, at most two ways, nearest first:
     /// `` `conv1` (line 9) has padding = 2; with padding = 0 `` and then `would`.
-    fn mends(&self, would: &str) -> Vec<String> {
+    pub fn mends(&self, would: &str) -> Vec<String> {
         let mends = self.what_if.map_or(Vec::new(), |what_if| what_if.mends());
         mends.into_iter().map(|mend| format!("{mend} {would}")).collect()
     }
@@ -241,9 +241,9 @@ impl Infer<'_> {
         self.diagnostics.push(diagnostic);
     }
 
-    /// An error at the layer's header.
+    /// An error at the layer's type.
     pub fn refuse_layer(&mut self, title: impl Into<String>, label: impl Into<String>) {
-        let diagnostic = self.site.error(title, self.site.span.clone(), label);
+        let diagnostic = self.site.error(title, self.site.kind_span.clone(), label);
         self.diagnostics.push(diagnostic);
     }
 }
@@ -346,7 +346,12 @@ fn check(layer: &dyn Layer, cx: &mut Infer<'_>) -> Option<Checked> {
     let checked = layer.infer(cx)?;
     if checked.output.checked_len().is_none() {
         let title = format!("the result of {} is more than memory can address", cx.site.title());
-        cx.refuse_layer(title, format!("its shape is {}", checked.output));
+        // A size past 64 bits has become the largest one.
+        let label = match checked.output.0.contains(&usize::MAX) {
+            true => "one of its sizes alone is".to_string(),
+            false => format!("its shape is {}", checked.output),
+        };
+        cx.refuse_layer(title, label);
         return None;
     }
     for parameter in checked.op.parameters() {

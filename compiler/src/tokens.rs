@@ -1,6 +1,6 @@
 //! Literals as a person writes them: without a type behind the number.
 
-use proc_macro2::{Literal, TokenStream, TokenTree};
+use proc_macro2::{Group, Literal, Span, TokenStream, TokenTree};
 use quote::quote;
 
 /// `784`, not `784usize`.
@@ -29,6 +29,23 @@ pub fn float(x: f32) -> TokenStream {
 pub fn double(x: f64) -> TokenStream {
     let size = Literal::f64_unsuffixed(x.abs());
     if x.is_sign_negative() { quote!(-#size) } else { quote!(#size) }
+}
+
+/// The same tokens with hygiene: a local variable in them is neither one of the user's nor a constant of the user's that has
+/// its name. All names of locals, where they are bound and where they are used, must go through this.
+pub fn hygienic(tokens: TokenStream) -> TokenStream {
+    let respan = |token: TokenTree| match token {
+        TokenTree::Group(group) => {
+            let mut inside = Group::new(group.delimiter(), hygienic(group.stream()));
+            inside.set_span(Span::mixed_site());
+            TokenTree::Group(inside)
+        }
+        mut other => {
+            other.set_span(Span::mixed_site());
+            other
+        }
+    };
+    tokens.into_iter().map(respan).collect()
 }
 
 /// Whether a word stands anywhere in the tokens.

@@ -92,7 +92,11 @@ fn snake_case(name: &str) -> String {
         }
     }
     let text = text.trim_matches('_');
-    if text.starts_with(|c: char| c.is_ascii_lowercase()) { text.to_string() } else { format!("layer_{text}") }
+    match text.chars().next() {
+        None => "layer".to_string(),
+        Some(first) if first.is_ascii_lowercase() => text.to_string(),
+        Some(_) => format!("layer_{text}"),
+    }
 }
 
 fn ident(name: &str) -> Ident {
@@ -108,7 +112,8 @@ mod tests {
         assert_eq!(snake_case("layer1.0.conv1"), "layer1_0_conv1");
         assert_eq!(snake_case("Conv-1"), "conv_1");
         assert_eq!(snake_case("1x1"), "layer_1x1");
-        assert_eq!(snake_case("été"), "layer_t");
+        assert_eq!(snake_case("été"), "t");
+        assert_eq!(snake_case("層"), "layer");
         assert_eq!(snake_case("a._b_"), "a_b");
     }
 

@@ -25,7 +25,7 @@ struct AdaptivePool {
 }
 
 fn parse(args: &mut Args<'_>, kind: Kind) -> Option<Box<dyn Layer>> {
-    let output_size = args.required_sizes("output_size", 1)?;
+    let output_size = args.required_sizes("output_size", "1")?;
     Some(Box::new(AdaptivePool { kind, output_size }))
 }
 

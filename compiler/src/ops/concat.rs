@@ -45,7 +45,10 @@ impl Layer for Concat {
         let inner: usize = first.shape.0[axis + 1..].iter().product();
         let lengths = cx.inputs.iter().map(|operand| operand.shape.0[axis] * inner).collect();
         let outer = first.shape.0[..axis].iter().product();
-        Checked::new(output, ConcatOp { outer, lengths })
+        let parts: Vec<String> = cx.inputs.iter().take(4).map(|operand| operand.shape.to_string()).collect();
+        let more = if cx.inputs.len() > parts.len() { ", …" } else { "" };
+        let story = Some(format!("{}{more} joined to {output}", parts.join(", ")));
+        Some(Checked { output, story, op: Box::new(ConcatOp { outer, lengths }) })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {

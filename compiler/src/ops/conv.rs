@@ -35,8 +35,8 @@ struct Conv<const N: usize> {
 impl<const N: usize> Conv<N> {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let in_channels = args.size("in_channels");
-        let out_channels = args.required_size("out_channels");
-        let kernel_size = args.required_sizes("kernel_size", 1);
+        let out_channels = args.required_size("out_channels", "16");
+        let kernel_size = args.required_sizes("kernel_size", "3");
         let stride = args.sizes("stride", 1).unwrap_or(Arg::default([1; N]));
         let padding = Padding::read(args);
         let dilation = args.sizes("dilation", 1).unwrap_or(Arg::default([1; N]));
@@ -110,8 +110,7 @@ fn infer<const N: usize>(conv: &Conv<N>, cx: &mut Infer<'_>, channels: usize, si
     let in_channels = cx.stated("in_channels", &conv.in_channels, channels, "channels").unwrap_or(channels);
     let out_channels = conv.out_channels.value;
     let groups = conv.groups.value;
-    let divided =
-        divides(cx, &conv.groups, "in_channels", in_channels) & divides(cx, &conv.groups, "out_channels", out_channels);
+    let divided = groups_divide(cx, &conv.groups, in_channels, out_channels);
     let mut output = [0; N];
     let mut before = [0; N];
     for axis in 0..N {
@@ -149,17 +148,27 @@ fn infer<const N: usize>(conv: &Conv<N>, cx: &mut Infer<'_>, channels: usize, si
     Checked::new(shape(out_channels, output), op)
 }
 
-/// Whether `groups` divides the channels; an error if not.
-pub(super) fn divides(cx: &mut Infer<'_>, groups: &Arg<usize>, key: &str, channels: usize) -> bool {
-    if channels.is_multiple_of(groups.value) {
+/// Whether `groups` divides the channels on both sides; an error if not.
+pub(super) fn groups_divide(cx: &mut Infer<'_>, groups: &Arg<usize>, in_channels: usize, out_channels: usize) -> bool {
+    let value = groups.value;
+    let sides = [("in_channels", in_channels), ("out_channels", out_channels)];
+    let odd: Vec<(&str, usize)> = sides.into_iter().filter(|(_, channels)| !channels.is_multiple_of(value)).collect();
+    if odd.is_empty() {
         return true;
     }
-    let title = format!("{} says groups = {}, which does not divide {key} = {channels}", cx.site.title(), groups.value);
-    let label = format!("{channels} / {} is not whole", groups.value);
+    let named: Vec<String> = odd.iter().map(|(key, channels)| format!("{key} = {channels}")).collect();
+    let title = format!("{} says groups = {value}, which does not divide {}", cx.site.title(), named.join(" and "));
+    let quotients: Vec<String> = odd.iter().map(|(_, channels)| format!("{channels} / {value}")).collect();
+    let label = format!("{} {} not whole", quotients.join(" and "), if odd.len() == 1 { "is" } else { "are" });
     cx.refuse_with(groups, title, label, |diagnostic| {
-        diagnostic.help(format!("{channels} is divided by {}", divisors(channels)))
+        let both = divisors(greatest_common_divisor(in_channels, out_channels));
+        diagnostic.help(format!("groups can be {both}: they divide {in_channels} and {out_channels} both"))
     });
     false
+}
+
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 /// The numbers that divide `n`, or the smallest dozen of them: `1, 2, 3 and 6`.

@@ -1,6 +1,6 @@
 //! `conv_transpose2d`: the gradient of a convolution as a layer.
 
-use super::conv::divides;
+use super::conv::groups_divide;
 use super::init::{self, Init, WeightInit};
 use super::window::{axis_name, sizes_text};
 use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
@@ -32,8 +32,8 @@ struct ConvTranspose {
 impl ConvTranspose {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let in_channels = args.size("in_channels");
-        let out_channels = args.required_size("out_channels");
-        let kernel_size = args.required_sizes("kernel_size", 1);
+        let out_channels = args.required_size("out_channels", "16");
+        let kernel_size = args.required_sizes("kernel_size", "3");
         let stride = args.sizes("stride", 1).unwrap_or(Arg::default([1; 2]));
         let padding = args.sizes("padding", 0).unwrap_or(Arg::default([0; 2]));
         let output_padding = args.sizes("output_padding", 0).unwrap_or(Arg::default([0; 2]));
@@ -98,8 +98,7 @@ impl Layer for ConvTranspose {
         let (channels, [height, width]) = cx.channels_and()?;
         let in_channels = cx.stated("in_channels", &self.in_channels, channels, "channels").unwrap_or(channels);
         let (out_channels, groups) = (self.out_channels.value, self.groups.value);
-        let divided = divides(cx, &self.groups, "in_channels", in_channels)
-            & divides(cx, &self.groups, "out_channels", out_channels);
+        let divided = groups_divide(cx, &self.groups, in_channels, out_channels);
         let output = [self.output(cx, 0, height)?, self.output(cx, 1, width)?];
         if !divided {
             return None;

@@ -23,7 +23,7 @@ struct GroupNorm {
 
 impl GroupNorm {
     fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
-        let num_groups = args.required_size("num_groups");
+        let num_groups = args.required_size("num_groups", "1");
         let num_channels = args.size("num_channels");
         let eps = args.number_where("eps", "0 or more", |eps| eps >= 0.0).map_or(1e-5, |arg| arg.value) as f32;
         let affine = args.boolean("affine").is_none_or(|arg| arg.value);

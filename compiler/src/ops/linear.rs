@@ -22,7 +22,7 @@ struct Linear {
 impl Linear {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let in_features = args.size("in_features");
-        let out_features = args.required_size("out_features");
+        let out_features = args.required_size("out_features", "10");
         let bias = args.boolean("bias").is_none_or(|arg| arg.value);
         let init = init::read(args);
         Some(Self { in_features, out_features: out_features?, bias, init })

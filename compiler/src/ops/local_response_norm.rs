@@ -19,7 +19,7 @@ struct LocalResponseNorm {
 
 impl LocalResponseNorm {
     fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
-        let size = args.required_size("size");
+        let size = args.required_size("size", "5");
         let alpha = args.number("alpha").map_or(1e-4, |arg| arg.value) as f32;
         let beta = args.number("beta").map_or(0.75, |arg| arg.value) as f32;
         let k = args.number("k").map_or(1.0, |arg| arg.value) as f32;

@@ -21,7 +21,7 @@ struct MaxUnpool {
 
 impl MaxUnpool {
     fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
-        let kernel_size = args.required_sizes("kernel_size", 1);
+        let kernel_size = args.required_sizes("kernel_size", "2");
         let stride = args.sizes("stride", 1);
         let padding = args.sizes("padding", 0).unwrap_or(Arg::default([0; 2]));
         let output_size = args.sizes("output_size", 1);
@@ -46,7 +46,9 @@ impl MaxUnpool {
             if computed < 1 {
                 let title = format!("{} would make maps of {what} {computed}", cx.site.title());
                 let label = format!("takes away 2 x {}", self.padding.value[axis]);
-                cx.refuse(&self.padding, title, label);
+                cx.refuse_with(&self.padding, title, label, |diagnostic| {
+                    diagnostic.help("use the padding of the pooling layer whose indices it takes")
+                });
                 return None;
             }
             return Some(usize::try_from(computed).unwrap_or(usize::MAX));

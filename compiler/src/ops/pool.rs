@@ -10,18 +10,11 @@ use crate::tokens::{int, ints};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const MAX_POOL1D: LayerType = LayerType::one("max_pool1d", |args| parse::<1>(args, Kind::Max));
+pub(super) const MAX_POOL1D: LayerType = LayerType::one("max_pool1d", Pool::<1>::max);
 pub(super) const MAX_POOL2D: LayerType =
-    LayerType { gives_indices: true, ..LayerType::one("max_pool2d", |args| parse::<2>(args, Kind::Max)) };
-pub(super) const AVG_POOL1D: LayerType = LayerType::one("avg_pool1d", |args| {
-    let count_include_pad = args.boolean("count_include_pad").is_none_or(|arg| arg.value);
-    parse::<1>(args, Kind::Average { count_include_pad, divisor: None })
-});
-pub(super) const AVG_POOL2D: LayerType = LayerType::one("avg_pool2d", |args| {
-    let count_include_pad = args.boolean("count_include_pad").is_none_or(|arg| arg.value);
-    let divisor = args.size("divisor_override").map(|arg| arg.value);
-    parse::<2>(args, Kind::Average { count_include_pad, divisor })
-});
+    LayerType { gives_indices: true, ..LayerType::one("max_pool2d", Pool::<2>::max) };
+pub(super) const AVG_POOL1D: LayerType = LayerType::one("avg_pool1d", Pool::<1>::average);
+pub(super) const AVG_POOL2D: LayerType = LayerType::one("avg_pool2d", Pool::<2>::average);
 
 /// What is made of the pixels of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,19 +35,31 @@ struct Pool<const N: usize> {
     line: usize,
 }
 
-fn parse<const N: usize>(args: &mut Args<'_>, kind: Kind) -> Option<Box<dyn Layer>> {
-    let kernel_size = args.required_sizes("kernel_size", 1);
-    let stride = args.sizes("stride", 1);
-    let padding = args.sizes("padding", 0).unwrap_or(Arg::default([0; N]));
-    let dilation = match kind {
-        Kind::Max => args.sizes("dilation", 1),
-        Kind::Average { .. } => None,
-    };
-    let ceil_mode = args.boolean("ceil_mode").unwrap_or(Arg::default(false));
-    let kernel_size = kernel_size?;
-    let stride = stride.unwrap_or(Arg::default(kernel_size.value));
-    let dilation = dilation.unwrap_or(Arg::default([1; N]));
-    Some(Box::new(Pool { kind, kernel_size, stride, padding, dilation, ceil_mode, line: args.line() }))
+impl<const N: usize> Pool<N> {
+    fn max(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
+        let pool = Self::windows(args);
+        let dilation = args.sizes("dilation", 1).unwrap_or(Arg::default([1; N]));
+        Some(Box::new(Self { dilation, ..pool? }))
+    }
+
+    fn average(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
+        let pool = Self::windows(args);
+        let count_include_pad = args.boolean("count_include_pad").is_none_or(|arg| arg.value);
+        let divisor = if N == 2 { args.size("divisor_override").map(|arg| arg.value) } else { None };
+        Some(Box::new(Self { kind: Kind::Average { count_include_pad, divisor }, ..pool? }))
+    }
+
+    /// What both have.
+    fn windows(args: &mut Args<'_>) -> Option<Self> {
+        let kernel_size = args.required_sizes("kernel_size", "2");
+        let stride = args.sizes("stride", 1);
+        let padding = args.sizes("padding", 0).unwrap_or(Arg::default([0; N]));
+        let ceil_mode = args.boolean("ceil_mode").unwrap_or(Arg::default(false));
+        let kernel_size = kernel_size?;
+        let stride = stride.unwrap_or(Arg::default(kernel_size.value));
+        let dilation = Arg::default([1; N]);
+        Some(Self { kind: Kind::Max, kernel_size, stride, padding, dilation, ceil_mode, line: args.line() })
+    }
 }
 
 impl<const N: usize> Layer for Pool<N> {

@@ -26,7 +26,7 @@ impl Rrelu {
 
 impl Layer for Rrelu {
     fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
-        let (lower, upper) = (self.lower.value, self.upper.value);
+        let (lower, upper) = (self.lower.value as f32, self.upper.value as f32);
         if lower > upper {
             let title = format!("{} draws slopes from {lower} to {upper}, which is no range", cx.site.title());
             let (at, label) = match (&self.lower.span, &self.upper.span) {
@@ -38,7 +38,7 @@ impl Layer for Rrelu {
         }
         let shape = cx.input().shape.clone();
         let len = shape.len();
-        Checked::new(shape, RreluOp { lower: lower as f32, upper: upper as f32, len })
+        Checked::new(shape, RreluOp { lower, upper, len })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {

@@ -1,6 +1,7 @@
 //! What layers with sliding windows share: padding, its modes, and the check that a window fits.
 
 use crate::args::{Arg, Args};
+use crate::diagnostic::Diagnostic;
 use crate::shape::{Infer, describe};
 use crate::spec::ValueKind;
 use proc_macro2::TokenStream;
@@ -162,10 +163,11 @@ pub(super) fn padded_window<const N: usize>(
         (a, b) if a == b => format!("the input is {input}, padded by {a} on each side"),
         (a, b) => format!("the input is {input}, padded by {a} and {b}"),
     };
+    let mends = cx.mends("it would fit");
     cx.refuse_with(kernel_size, title, label, |diagnostic| {
         // A kernel of k spans dilation * (k - 1) + 1.
         let most = if kernel == 1 { 1 } else { (room - 1) / ((span - 1) / (kernel - 1)) + 1 };
-        diagnostic.help(format!(
+        mends.into_iter().fold(diagnostic, Diagnostic::note).help(format!(
             "a kernel_size of {most} is the largest that fits here; or add padding, or take away poolings and strides above"
         ))
     });
