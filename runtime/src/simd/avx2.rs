@@ -97,6 +97,11 @@ impl Simd for Avx2 {
         // SAFETY: masked lanes are not accessed; the caller vouches for the others.
         unsafe { _mm256_maskstore_ps(p, mask(count), v) }
     }
+    #[inline(always)]
+    unsafe fn store_ptr_lanes(self, v: Self::V, p: *mut f32, start: usize, end: usize) {
+        // SAFETY: masked lanes are not accessed; the caller vouches for the others.
+        unsafe { _mm256_maskstore_ps(p.wrapping_sub(start), _mm256_andnot_si256(mask(start), mask(end)), v) }
+    }
 
     methods! {
         fn splat(x: f32) -> Self::V { _mm256_set1_ps(x) }

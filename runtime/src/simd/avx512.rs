@@ -101,6 +101,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_storeu_ps(p, mask(count), v) }
     }
     #[inline(always)]
+    unsafe fn store_ptr_lanes(self, v: Self::V, p: *mut f32, start: usize, end: usize) {
+        // SAFETY: masked lanes are not accessed; the caller vouches for the others.
+        unsafe { _mm512_mask_storeu_ps(p.wrapping_sub(start), mask(end) & !mask(start), v) }
+    }
+    #[inline(always)]
     fn and_m(self, a: Self::M, b: Self::M) -> Self::M {
         a & b
     }

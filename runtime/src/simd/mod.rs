@@ -177,6 +177,20 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + sealed::Sealed + 'static
     /// # Safety
     /// `p` is valid for writing `count` floats.
     unsafe fn store_ptr_partial(self, v: Self::V, p: *mut f32, count: usize);
+    /// Writes the lanes `start..end`, `start <= end <= LANES`, from `p` on. Nothing else is touched.
+    ///
+    /// # Safety
+    /// `p` is valid for writing `end - start` floats.
+    #[inline(always)]
+    unsafe fn store_ptr_lanes(self, v: Self::V, p: *mut f32, start: usize, end: usize) {
+        debug_assert!(start <= end && end <= Self::LANES);
+        let mut lanes = [0.0; BLOCK];
+        self.store(v, &mut lanes);
+        for (i, lane) in lanes[start..end].iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { *p.add(i) = *lane };
+        }
+    }
     /// Lane i is the float at `p + i * stride`.
     ///
     /// # Safety

@@ -173,6 +173,13 @@ impl Kernel for Memory {
             s.store_partial(s.load(&from), &mut to[..count]);
             assert_eq!(to[..count], from[..count], "{}", S::ISA);
             assert!(to[count..].iter().all(|x| x.is_nan()), "{}: a partial store wrote past its end", S::ISA);
+            for start in 0..=count {
+                let mut to = vec![f32::NAN; S::LANES + 1];
+                // SAFETY: `to` holds more floats than a vector has.
+                unsafe { s.store_ptr_lanes(s.load(&from), to[1..].as_mut_ptr(), start, count) };
+                assert_eq!(to[1..1 + count - start], from[start..count], "{}", S::ISA);
+                assert!(to[0].is_nan() && to[1 + count - start..].iter().all(|x| x.is_nan()), "{}", S::ISA);
+            }
         }
         let mut out = vec![f32::NAN; S::LANES];
         // SAFETY: 6 * 15 < 99 floats.
