@@ -1,6 +1,7 @@
 //! What every kernel needs besides its data.
 
 use super::Random;
+use super::conv2d::Plan;
 use crate::buffer::Buffer;
 use crate::simd::Isa;
 
@@ -12,12 +13,14 @@ pub struct Context {
     /// What dropout draws from.
     pub random: Random,
     scratch: Buffer,
+    /// Tables of the convolution that ran last, kept for their memory.
+    pub(super) plan: Plan,
 }
 
 impl Context {
     /// A context with [`Isa::active`], no working memory yet, and seed and step 0.
     pub fn new() -> Self {
-        Context { isa: Isa::active(), random: Random::default(), scratch: Buffer::new() }
+        Context { isa: Isa::active(), random: Random::default(), scratch: Buffer::new(), plan: Plan::default() }
     }
 
     /// Working memory of `len` floats on a 64-byte boundary, holding anything. Grows when it must, so a steady loop allocates nothing.

@@ -1,0 +1,167 @@
+//! The register tile of a convolution: `M` output channels x `N` vectors of pixels, read straight from prepared planes.
+
+// Arrays of registers are indexed by loops that unroll: an iterator over one would be no clearer, two arrays are mostly involved.
+#![allow(clippy::needless_range_loop)]
+
+use crate::simd::Simd;
+
+/// Tiles for 32 vector registers: `M * N` accumulators, `N` vectors of pixels and a weight or two. At least 8 accumulators, since an FMA
+/// takes 4 cycles and two start in each.
+const SHAPES_32: [(usize, usize); 8] = [(24, 1), (12, 2), (8, 3), (6, 4), (4, 6), (3, 8), (2, 10), (1, 12)];
+/// Tiles for 16 vector registers.
+const SHAPES_16: [(usize, usize); 6] = [(12, 1), (6, 2), (4, 3), (3, 4), (2, 5), (1, 8)];
+
+/// The tile that does `channels` x `vectors` in the fewest cycles.
+pub(super) fn best_shape(registers: usize, channels: usize, vectors: usize) -> (usize, usize) {
+    let shapes: &[_] = if registers >= 32 { &SHAPES_32 } else { &SHAPES_16 };
+    let cycles = |&(m, n): &(usize, usize)| {
+        // Two FMAs or two loads start in a cycle; an unaligned vector of pixels is two loads, as it mostly spans two cache lines.
+        let each = (m * n).max(m + 2 * n);
+        channels.div_ceil(m) * vectors.div_ceil(n) * each
+    };
+    shapes.iter().copied().min_by_key(cycles).unwrap_or((1, 8))
+}
+
+/// A vector of results.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Strip {
+    /// Where its first lane reads for a tap at offset 0.
+    pub source: u32,
+    /// Its first segment.
+    pub first: u32,
+    /// How many segments it has.
+    pub count: u32,
+}
+
+/// Neighbouring lanes of a strip that are neighbours in the output too.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    /// Which of the samples side by side.
+    pub sample: u32,
+    /// Where its first lane goes in the band of the output channel.
+    pub offset: u32,
+    /// Its lanes: first and one past the last.
+    pub lanes: [u8; 2],
+}
+
+/// Tiles of output channels, swept over the strips of a band.
+pub(super) struct Sweep<'a> {
+    /// The strips; every float that they read at any of the offsets exists.
+    pub strips: &'a [Strip],
+    pub segments: &'a [Segment],
+    /// For each element of the reduction, how far from a strip's source it reads.
+    pub offsets: &'a [u32],
+    /// The prepared planes.
+    pub source: *const f32,
+    /// `[channel tile][reduction][channel in tile]`
+    pub panels: &'a [f32],
+    /// Output channels; the last tile is filled up with weights of zero.
+    pub channels: usize,
+    /// One per output channel.
+    pub bias: Option<&'a [f32]>,
+    /// The first output channel of the first sample, at the band's first result.
+    pub output: *mut f32,
+    /// From one output channel to the next.
+    pub channel: usize,
+    /// From one sample to the next.
+    pub sample: usize,
+    /// How many of the samples side by side there are.
+    pub samples: usize,
+}
+
+/// Runs a sweep with tiles of `shape`, one of those that [`best_shape`] returns.
+///
+/// # Safety
+/// The strips' reads are within the source's allocation; the segments' writes are within the output's, which nobody else uses.
+#[inline(always)]
+pub(super) unsafe fn sweep<S: Simd>(simd: S, shape: (usize, usize), job: &Sweep) {
+    macro_rules! arms {
+        ($($m:literal x $n:literal),*) => {
+            match shape {
+                // A function of its own for each shape, compiled for the instruction set.
+                // SAFETY: the caller's promises.
+                $(($m, $n) => simd.vectorize(|| unsafe { run::<S, $m, $n>(simd, job) }),)*
+                _ => unreachable!("a tile that best_shape does not know"),
+            }
+        };
+    }
+    if S::REGISTERS >= 32 {
+        arms!(24 x 1, 12 x 2, 8 x 3, 6 x 4, 4 x 6, 3 x 8, 2 x 10, 1 x 12)
+    } else {
+        arms!(12 x 1, 6 x 2, 4 x 3, 3 x 4, 2 x 5, 1 x 8)
+    }
+}
+
+/// See [`sweep`].
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn run<S: Simd, const M: usize, const N: usize>(simd: S, job: &Sweep) {
+    let Some(last) = job.strips.len().checked_sub(1) else { return };
+    let depth = job.offsets.len();
+    for tile in 0..job.channels.div_ceil(M) {
+        let first_channel = tile * M;
+        let rows = M.min(job.channels - first_channel);
+        let panel = job.panels[first_channel * depth..][..M * depth].as_ptr();
+        let mut bias = [0.0; M];
+        if let Some(from) = job.bias {
+            bias[..rows].copy_from_slice(&from[first_channel..][..rows]);
+        }
+        // SAFETY: the first output channel of the tile.
+        let output = unsafe { job.output.add(first_channel * job.channel) };
+        for first in (0..=last).step_by(N) {
+            // A tile that runs past the last strip does it again.
+            let strips: [Strip; N] = core::array::from_fn(|j| job.strips[(first + j).min(last)]);
+            // SAFETY: the strip's place in the source.
+            let sources = strips.map(|strip| unsafe { job.source.add(strip.source as usize) });
+            let mut acc = [[simd.zero(); N]; M];
+            for i in 0..M {
+                acc[i] = [simd.splat(bias[i]); N];
+            }
+            let mut weights = panel;
+            for &offset in job.offsets {
+                let mut pixels = [simd.zero(); N];
+                for j in 0..N {
+                    // SAFETY: the caller's promise for every strip at every offset.
+                    pixels[j] = unsafe { simd.load_ptr(sources[j].add(offset as usize)) };
+                }
+                for i in 0..M {
+                    // SAFETY: the panel holds M weights per offset.
+                    let weight = unsafe { simd.splat_ptr(weights.add(i)) };
+                    for j in 0..N {
+                        acc[i][j] = simd.mul_add(weight, pixels[j], acc[i][j]);
+                    }
+                }
+                // SAFETY: as above; at most one past the end.
+                weights = unsafe { weights.add(M) };
+            }
+            for j in 0..N {
+                let Strip { first, count, .. } = strips[j];
+                for segment in &job.segments[first as usize..(first + count) as usize] {
+                    if segment.sample as usize >= job.samples {
+                        continue;
+                    }
+                    let [start, end] = segment.lanes.map(usize::from);
+                    // SAFETY: the caller's promise for every segment of the samples that there are, and the channels `rows`.
+                    unsafe {
+                        let to = output.add(segment.sample as usize * job.sample + segment.offset as usize);
+                        if end - start == S::LANES {
+                            for i in 0..M {
+                                if i < rows {
+                                    simd.store_ptr(acc[i][j], to.add(i * job.channel));
+                                }
+                            }
+                        } else {
+                            for i in 0..M {
+                                if i < rows {
+                                    simd.store_ptr_lanes(acc[i][j], to.add(i * job.channel), start, end);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
