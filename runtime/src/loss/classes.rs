@@ -2,9 +2,13 @@
 
 use super::{Classes, IGNORED_CLASS, Loss, Mean, flatten};
 use crate::error::Error;
+use crate::kernels::softmax::{self, Softmax};
+use crate::kernels::{Context, math};
+use crate::parallel;
+use crate::simd::{Isa, Kernel, Simd, dispatch};
 
-/// Positions of one sample that are worked on together: their maxima and sums fit the first-level cache.
-const BLOCK: usize = 64;
+/// Floats of a task: an exponential takes about 0.3 ns, a task about 5 us, some five times what handing it out takes.
+const CHUNK: usize = 16 * 1024;
 
 /// Whether every class exists.
 pub(super) fn check(loss: Loss, classes: usize, target: &Classes<'_>) -> Result<(), Error> {
@@ -25,7 +29,10 @@ pub(super) fn write(loss: Loss, shape: &[usize], output: &[f32], target: &Classe
 
     match loss {
         Loss::Nll => gradient.copy_from_slice(output),
-        _ => log_softmax(classes, inner, output, gradient),
+        _ => {
+            let op = Softmax { outer: 1, length: classes, inner };
+            softmax::log_forward(&mut Context::new(), &op, output, gradient);
+        }
     }
     let (mut sum, mut terms) = (0.0f64, 0);
     each(target, |position, class| {
@@ -38,7 +45,10 @@ pub(super) fn write(loss: Loss, shape: &[usize], output: &[f32], target: &Classe
     let scale = 1.0 / terms as f32;
     match loss {
         Loss::Nll => gradient.fill(0.0),
-        _ => gradient.iter_mut().for_each(|log| *log = log.exp() * scale),
+        _ => {
+            let isa = Isa::active();
+            parallel::for_each_chunk(gradient, CHUNK, |_, floats| dispatch(isa, ScaledExp { factor: scale, floats }));
+        }
     }
     each(target, |position, class| match class {
         Some(class) => gradient[first(position) + class * inner] -= scale,
@@ -55,27 +65,20 @@ fn each(target: &Classes<'_>, mut each: impl FnMut(usize, Option<usize>)) {
     });
 }
 
-/// `x - log(sum of exp(x))` over the classes of `[n, classes, inner]`, with the maximum taken out of the exponent.
-fn log_softmax(classes: usize, inner: usize, from: &[f32], to: &mut [f32]) {
-    let sample = classes * inner;
-    for (from, to) in from.chunks_exact(sample).zip(to.chunks_exact_mut(sample)) {
-        for begin in (0..inner).step_by(BLOCK) {
-            let length = BLOCK.min(inner - begin);
-            let row = |class: usize| class * inner + begin..class * inner + begin + length;
-            let mut max = [f32::NEG_INFINITY; BLOCK];
-            let mut sum = [0.0f32; BLOCK];
-            for class in 0..classes {
-                // `f32::max` drops a NaN; the subtraction below brings it back into the sum.
-                max.iter_mut().zip(&from[row(class)]).for_each(|(max, x)| *max = max.max(*x));
-            }
-            for class in 0..classes {
-                sum.iter_mut().zip(&max).zip(&from[row(class)]).for_each(|((sum, max), x)| *sum += (x - max).exp());
-            }
-            for class in 0..classes {
-                for (i, (to, x)) in to[row(class)].iter_mut().zip(&from[row(class)]).enumerate() {
-                    *to = (x - max[i]) - sum[i].ln();
-                }
-            }
+/// `factor * exp(x)` of every x, in place.
+struct ScaledExp<'a> {
+    factor: f32,
+    floats: &'a mut [f32],
+}
+
+impl Kernel for ScaledExp<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let factor = simd.splat(self.factor);
+        for chunk in self.floats.chunks_mut(S::LANES) {
+            simd.store_partial(simd.mul(factor, math::exp(simd, simd.load_partial(chunk))), chunk);
         }
     }
 }

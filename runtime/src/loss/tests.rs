@@ -13,6 +13,7 @@ use std::vec::Vec;
 use ndarray::{Array, ArrayD, Ix2, Ix3, Ix4, IxDyn, array};
 
 use super::*;
+use crate::simd::{Isa, with_isa};
 
 fn ramp(shape: &[usize]) -> ArrayD<f32> {
     let floats = shape.iter().product::<usize>();
@@ -24,15 +25,23 @@ fn close(found: f32, expected: f32) -> bool {
     found == expected || (found - expected).abs() <= 2e-6 * (1.0 + expected.abs())
 }
 
+/// On every instruction set.
 #[track_caller]
 fn expect<'t>(loss: Loss, output: &ArrayD<f32>, target: impl Into<Target<'t>>, value: f32, gradient: &[f32]) {
-    let (found, found_gradient) = loss.compute(output.view(), target).unwrap();
-    assert!(close(found, value), "{loss}: {found} is not {value}");
-    assert_eq!(found_gradient.shape(), output.shape());
-    for (found, expected) in found_gradient.iter().zip(gradient) {
-        assert!(close(*found, *expected), "{loss}: {found_gradient} is not {gradient:?}");
+    let target = target.into();
+    for isa in Isa::of_architecture() {
+        if !Isa::detected().contains(isa) {
+            std::println!("SKIPPED: this machine has no {isa}");
+            continue;
+        }
+        let (found, found_gradient) = with_isa(*isa, || loss.compute(output.view(), target.clone())).unwrap();
+        assert!(close(found, value), "{loss} on {isa}: {found} is not {value}");
+        assert_eq!(found_gradient.shape(), output.shape());
+        for (found, expected) in found_gradient.iter().zip(gradient) {
+            assert!(close(*found, *expected), "{loss} on {isa}: {found_gradient} is not {gradient:?}");
+        }
+        assert_eq!(found_gradient.len(), gradient.len());
     }
-    assert_eq!(found_gradient.len(), gradient.len());
 }
 
 const IGNORE: i64 = IGNORED_CLASS;
@@ -184,6 +193,42 @@ fn losses_of_probabilities() {
     let x = array![[0.0f32, -100.0, 100.0, 2.0], [-2.0, 1e-3, 30.0, -90.0]].into_dyn();
     let gradient = [0.03125, -0.125, 0.125, -0.0149003714, -0.110099636, 3.1247735e-05, 0.125, 0.0];
     expect(Loss::BceWithLogits, &x, &t, 29.20501709, &gradient);
+}
+
+#[test]
+fn losses_of_more_values_than_a_block() {
+    // PyTorch's formulas in double precision, over lengths on both sides of every boundary.
+    let losses: [(Loss, fn(f64, f64) -> f64); 5] = [
+        (Loss::Mse, |x, t| (x - t) * (x - t)),
+        (Loss::L1, |x, t| (x - t).abs()),
+        (Loss::SmoothL1, |x, t| if (x - t).abs() < 1.0 { (x - t) * (x - t) / 2.0 } else { (x - t).abs() - 0.5 }),
+        (Loss::Bce, |x, t| -(t * x.ln() + (1.0 - t) * (1.0 - x).ln())),
+        (Loss::BceWithLogits, |x, t| (1.0 - t) * x + (-x.abs()).exp().ln_1p() + (-x).max(0.0)),
+    ];
+    for (loss, term) in losses {
+        for length in [1, 4, 15, 16, 17, 255, 256, 257, 1000] {
+            let target = Array::from_shape_fn((1, length), |(_, i)| (i as f32 * 0.31).sin() / 2.0 + 0.5);
+            let output = Array::from_shape_fn((1, length), |(_, i)| match loss {
+                Loss::Bce => (i as f32 * 0.77).cos() * 0.499 + 0.5,
+                _ => (i as f32 * 0.77).cos() * 3.0,
+            });
+            let each = || output.iter().zip(&target).map(|(x, t)| (f64::from(*x), f64::from(*t)));
+            let mean = each().map(|(x, t)| term(x, t)).sum::<f64>() / length as f64;
+            let slope = |(x, t)| (term(x + 1e-6, t) - term(x - 1e-6, t)) / 2e-6 / length as f64;
+            let gradient: Vec<_> = each().map(|pair| slope(pair) as f32).collect();
+            expect(loss, &output.into_dyn(), &target, mean as f32, &gradient);
+        }
+    }
+}
+
+#[test]
+fn nan_stays_nan() {
+    let output = array![[0.5, f32::NAN, 0.25]].into_dyn();
+    let target = array![[0.5f32, 1.0, 0.0]];
+    for loss in [Loss::Mse, Loss::L1, Loss::SmoothL1, Loss::BceWithLogits] {
+        let (value, gradient) = loss.compute(output.view(), &target).unwrap();
+        assert!(value.is_nan() && gradient[[0, 1]].is_nan() && !gradient[[0, 0]].is_nan(), "{loss}");
+    }
 }
 
 #[test]
