@@ -4,46 +4,33 @@
 
 extern crate alloc;
 
-#[cfg(feature = "std")]
 pub mod arena;
 pub mod buffer;
-#[cfg(feature = "std")]
 pub mod error;
+#[cfg(feature = "std")]
+mod file;
 pub mod inference;
-#[cfg(feature = "std")]
 pub mod info;
-#[cfg(feature = "std")]
 mod init;
 pub mod kernels;
-#[cfg(feature = "std")]
 pub mod loss;
-#[cfg(feature = "std")]
 pub mod nested;
-#[cfg(feature = "std")]
 mod network;
-#[cfg(feature = "std")]
 pub mod optim;
 pub mod parallel;
 #[cfg(feature = "std")]
 pub mod reference;
 pub mod simd;
-#[cfg(feature = "std")]
 pub mod state;
-#[cfg(feature = "std")]
 pub mod tape;
-#[cfg(feature = "std")]
 pub mod trainer;
-#[cfg(feature = "std")]
 pub mod views;
-#[cfg(feature = "std")]
 mod weights;
 
 pub use ndarray;
 
-#[cfg(feature = "std")]
 pub use castnet_macros::network;
 
-#[cfg(feature = "std")]
 pub use {
     error::{Error, Result},
     info::NetworkInfo,
@@ -57,17 +44,34 @@ pub use {
 
 /// What generated code names. Not for people: it changes with the macro.
 #[doc(hidden)]
-#[cfg(feature = "std")]
 pub mod __private {
     pub use crate::arena::{Arena, ArenaSize, Span, fixed, per_sample};
     pub use crate::info::{BufferInfo, Init, NetworkInfo, ParameterInfo, ValueInfo};
-    pub use crate::kernels;
-    pub use crate::kernels::*;
-    pub use crate::loss::Loss;
+    pub use crate::kernels::{self, *};
     pub use crate::network::{Network, NetworkWithLoss};
     pub use crate::state::State;
-    pub use crate::tape::Tape;
-    pub use crate::{Error, Result, Target};
+    pub use crate::{Error, Loss, Result, Tape, Target};
+    pub use alloc::{boxed::Box, vec::Vec};
+    pub use core::convert::AsRef;
     pub use ndarray;
-    pub use std::{boxed::Box, convert::AsRef, path::Path, vec::Vec};
+    #[cfg(feature = "std")]
+    pub use std::path::Path;
+
+    pub use crate::__with_std as with_std;
+}
+
+/// Items that need the standard library: methods that open files. Generated code does not know castnet's features.
+#[doc(hidden)]
+#[cfg(feature = "std")]
+#[macro_export]
+macro_rules! __with_std {
+    ($($items:tt)*) => { $($items)* };
+}
+
+/// Items that need the standard library: there are none without it.
+#[doc(hidden)]
+#[cfg(not(feature = "std"))]
+#[macro_export]
+macro_rules! __with_std {
+    ($($items:tt)*) => {};
 }

@@ -119,7 +119,7 @@ macro_rules! tuples {
 }
 for_tuples!(tuples);
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
 

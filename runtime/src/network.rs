@@ -1,6 +1,7 @@
 //! The trait that the macro implements: what a network is, and everything that one can do with it.
 
 use alloc::vec::Vec;
+#[cfg(feature = "std")]
 use std::path::Path;
 
 use crate::arena::Arena;
@@ -206,6 +207,7 @@ pub trait Network: Sized + Send + Sync + 'static {
     ///
     /// [`Error::Io`], [`Error::Format`], and [`Error::Weights`] with every missing, unknown and misshapen tensor
     /// together. Nothing is loaded then.
+    #[cfg(feature = "std")]
     fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         weights::load(Self::INFO, self.state_mut(), path.as_ref())
     }
@@ -225,8 +227,9 @@ pub trait Network: Sized + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Error::Io`]
+    #[cfg(feature = "std")]
     fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        weights::write_file(path.as_ref(), &self.to_bytes())
+        crate::file::write(path.as_ref(), &self.to_bytes())
     }
 
     /// Parameters and buffers as the bytes of a safetensors file.

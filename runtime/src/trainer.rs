@@ -3,11 +3,14 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
+#[cfg(feature = "std")]
 use std::path::Path;
 
 use safetensors::tensor::Dtype;
 
 use crate::error::{Error, Role};
+#[cfg(feature = "std")]
+use crate::file;
 use crate::kernels::Random;
 use crate::loss::{Loss, Target};
 use crate::network::{Network, NetworkWithLoss};
@@ -190,8 +193,9 @@ impl<N: Network, O: Optimizer> Trainer<N, O> {
     /// # Errors
     ///
     /// [`Error::Io`]
+    #[cfg(feature = "std")]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        weights::write_file(path.as_ref(), &self.to_bytes())
+        file::write(path.as_ref(), &self.to_bytes())
     }
 
     /// Loads the state of a training from a file: see [`load_bytes`](Self::load_bytes).
@@ -199,9 +203,10 @@ impl<N: Network, O: Optimizer> Trainer<N, O> {
     /// # Errors
     ///
     /// [`Error::Io`], and as [`load_bytes`](Self::load_bytes).
+    #[cfg(feature = "std")]
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        self.restore(&weights::read_file(path)?, &path.display().to_string())
+        self.restore(&file::read(path)?, &path.display().to_string())
     }
 
     fn restore(&mut self, bytes: &[u8], origin: &str) -> Result<(), Error> {

@@ -248,6 +248,6 @@ fn flatten(shape: &[usize]) -> [usize; 3] {
     [shape[0], shape[1], shape[2..].iter().product()]
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 #[allow(clippy::excessive_precision, reason = "numbers stand as PyTorch prints them")]
 mod tests;

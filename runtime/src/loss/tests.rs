@@ -198,7 +198,8 @@ fn losses_of_probabilities() {
 #[test]
 fn losses_of_more_values_than_a_block() {
     // PyTorch's formulas in double precision, over lengths on both sides of every boundary.
-    let losses: [(Loss, fn(f64, f64) -> f64); 5] = [
+    type Term = fn(f64, f64) -> f64;
+    let losses: [(Loss, Term); 5] = [
         (Loss::Mse, |x, t| (x - t) * (x - t)),
         (Loss::L1, |x, t| (x - t).abs()),
         (Loss::SmoothL1, |x, t| if (x - t).abs() < 1.0 { (x - t) * (x - t) / 2.0 } else { (x - t).abs() - 0.5 }),

@@ -56,15 +56,14 @@ impl Moments {
         }
         self.steps += 1;
         // In double precision: 1 - 0.999 has an error of 1e-5 in single precision.
-        let steps = self.steps as f64;
-        let corrections = self.betas.map(|beta| 1.0 - beta.powf(steps));
+        let corrections = self.betas.map(|beta| 1.0 - power(beta, self.steps));
         let rule = Rule {
             decay: if decoupled { 0.0 } else { self.weight_decay as f32 },
             keep: if decoupled { (1.0 - self.learning_rate * self.weight_decay) as f32 } else { 1.0 },
             new: self.betas.map(|beta| (1.0 - beta) as f32),
             beta2: self.betas[1] as f32,
             step: (self.learning_rate / corrections[0]) as f32,
-            correction: corrections[1].sqrt() as f32,
+            correction: corrections[1] as f32,
             eps: self.eps as f32,
         };
         let isa = Isa::active();
@@ -91,7 +90,6 @@ impl Moments {
                 ("beta2", self.betas[1]),
                 ("eps", self.eps),
                 ("weight_decay", self.weight_decay),
-                // Exact up to 2^53 steps.
                 ("step", self.steps as f64),
             ],
             buffers: vec![("exp_avg", self.exp_avg.clone()), ("exp_avg_sq", self.exp_avg_sq.clone())],
@@ -108,7 +106,8 @@ impl Moments {
                 "eps" => new.eps = number,
                 "weight_decay" => new.weight_decay = number,
                 "step" => {
-                    check_setting(name, "the count of steps", number, 0.0..=2f64.powi(53), "0 or more")?;
+                    // Up to 2^53 a float counts exactly.
+                    check_setting(name, "the count of steps", number, 0.0..=9_007_199_254_740_992.0, "0 or more")?;
                     new.steps = number as u64;
                 }
                 _ => return Err(unknown(name, setting)),
@@ -226,6 +225,19 @@ optimizer! {
     AdamW "adamw" true 0.01
 }
 
+/// `base` to a whole power, by squaring: the same on every machine, and without the standard library.
+fn power(mut base: f64, mut exponent: u64) -> f64 {
+    let mut product = 1.0;
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            product *= base;
+        }
+        base *= base;
+        exponent /= 2;
+    }
+    product
+}
+
 #[derive(Clone, Copy)]
 struct Rule {
     /// λ where it is added to the gradient, else 0.
@@ -237,7 +249,7 @@ struct Rule {
     beta2: f32,
     /// γ / (1 - β₁ᵗ)
     step: f32,
-    /// √(1 - β₂ᵗ)
+    /// 1 - β₂ᵗ
     correction: f32,
     eps: f32,
 }
@@ -256,8 +268,9 @@ impl Kernel for Step<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { rule, parameters, gradients, mean, square } = self;
-        let [decay, keep, new1, new2, beta2, step, correction, eps] =
-            [rule.decay, rule.keep, rule.new[0], rule.new[1], rule.beta2, rule.step, rule.correction, rule.eps]
+        let correction = simd.sqrt(simd.splat(rule.correction));
+        let [decay, keep, new1, new2, beta2, step, eps] =
+            [rule.decay, rule.keep, rule.new[0], rule.new[1], rule.beta2, rule.step, rule.eps]
                 .map(|number| simd.splat(number));
         let chunks = parameters.chunks_mut(S::LANES).zip(gradients.chunks(S::LANES));
         let moments = mean.chunks_mut(S::LANES).zip(square.chunks_mut(S::LANES));

@@ -10,12 +10,15 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+#[cfg(feature = "std")]
 use std::path::Path;
 
 use safetensors::tensor::Dtype;
 
 use crate::buffer::Buffer;
 use crate::error::Error;
+#[cfg(feature = "std")]
+use crate::file;
 use crate::weights::{self, Numbers, Tensor, Tensors};
 
 /// Floats of a task: 64 KiB from each of up to four buffers stay in the second-level cache, and handing a task out costs
@@ -79,11 +82,12 @@ pub trait Optimizer: Send {
     /// # Errors
     ///
     /// [`Error::Io`]
+    #[cfg(feature = "std")]
     fn save(&self, path: impl AsRef<Path>) -> Result<(), Error>
     where
         Self: Sized,
     {
-        weights::write_file(path.as_ref(), &self.to_bytes())
+        file::write(path.as_ref(), &self.to_bytes())
     }
 
     /// Loads settings and state from a safetensors file.
@@ -91,12 +95,13 @@ pub trait Optimizer: Send {
     /// # Errors
     ///
     /// [`Error::Io`], and as [`load_bytes`](Self::load_bytes).
+    #[cfg(feature = "std")]
     fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error>
     where
         Self: Sized,
     {
         let path = path.as_ref();
-        load(self, &weights::read_file(path)?, &path.display().to_string())
+        load(self, &file::read(path)?, &path.display().to_string())
     }
 }
 
@@ -228,6 +233,6 @@ fn unknown(optimizer: &'static str, name: &str) -> Error {
     Error::Setting { optimizer, message: format!("there is no setting or state called `{name}`") }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 #[allow(clippy::excessive_precision, reason = "numbers stand as PyTorch prints them")]
 mod tests;
