@@ -83,6 +83,15 @@ impl<T> Arg<T> {
     }
 }
 
+/// A number for all axes, or a list with one for each.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Numbers {
+    /// `2`.
+    One(f64),
+    /// `[2, 1.5]`.
+    PerAxis(Vec<f64>),
+}
+
 /// The reader of one layer's table.
 #[derive(Debug)]
 pub struct Args<'a> {
@@ -285,28 +294,31 @@ impl<'a> Args<'a> {
     }
 
     /// A number above 0, or a list of them, one per axis; it must be there.
-    pub fn required_positive_numbers(&mut self, key: &'static str, example: &str) -> Option<Arg<Vec<f64>>> {
+    pub fn required_positive_numbers(&mut self, key: &'static str, example: &str) -> Option<Arg<Numbers>> {
         self.require(key, example)?;
         let value = self.value(key)?;
-        let items = match &value.kind {
-            ValueKind::Array(items) if !items.is_empty() => items.clone(),
-            ValueKind::Integer(_) | ValueKind::Float(_) => vec![value.clone()],
+        let numbers = match &value.kind {
+            ValueKind::Array(items) if !items.is_empty() => {
+                let numbers: Vec<Option<f64>> = items.iter().map(|item| self.positive(key, item)).collect();
+                Numbers::PerAxis(numbers.into_iter().collect::<Option<Vec<f64>>>()?)
+            }
+            ValueKind::Integer(_) | ValueKind::Float(_) => Numbers::One(self.positive(key, &value)?),
             _ => {
                 self.wrong_kind(key, &value, "a number or a list of them, one per axis");
                 return None;
             }
         };
-        let mut numbers = Vec::new();
-        for item in &items {
-            let number = self.read_number(key, item)?;
-            if number <= 0.0 {
-                let title = format!("{} says {key} = {number}, which must be more than 0", self.site.title());
-                self.refuse(item, title, "must be more than 0");
-                return None;
-            }
-            numbers.push(number);
-        }
         Some(Arg::new(numbers, &value))
+    }
+
+    fn positive(&mut self, key: &str, value: &Value) -> Option<f64> {
+        let number = self.read_number(key, value)?;
+        if number > 0.0 {
+            return Some(number);
+        }
+        let title = format!("{} says {key} = {number}, which must be more than 0", self.site.title());
+        self.refuse(value, title, "must be more than 0");
+        None
     }
 
     /// A number for which `accept` holds; `wanted` says in words which.

@@ -108,3 +108,32 @@ impl Op for Activation {
         quote!(castnet::activation::backward(context, #activation, #saved, grad_output, grad_input);)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{last, refused};
+    use super::super::{Gradient, Reads};
+
+    #[test]
+    fn keeps_what_its_gradient_reads() {
+        for (layer, output) in
+            [("relu6", true), ("tanh", true), ("silu", false), ("hardsigmoid", false), ("elu", false)]
+        {
+            let node = last("[3]", &[&format!("type = '{layer}'")]).unwrap();
+            let reads = Reads { output, inputs: !output, ..Reads::default() };
+            assert_eq!(node.op.reads(Gradient::Input(0)), reads, "{layer}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_argument_is_refused() {
+        refused(
+            "[3]",
+            &["type = 'gelu'; approximate = 'tan'"],
+            &["must be \"none\" or \"tanh\"", "did you mean \"tanh\"?"],
+        );
+        refused("[3]", &["type = 'elu'; alpha = '1'"], &["alpha must be a number, not the text \"1\""]);
+        refused("[3]", &["type = 'leaky_relu'; negative_slope = inf"], &["must be a finite number"]);
+        refused("[3]", &["type = 'relu'; inplace = true"], &["has no key `inplace`"]);
+    }
+}

@@ -101,3 +101,18 @@ impl Op for AdaptivePoolOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{refused, shape};
+
+    #[test]
+    fn makes_the_stated_size_smaller_or_larger() {
+        assert_eq!(shape("[5, 6, 7]", &["type = 'adaptive_avg_pool2d'; output_size = 1"]).unwrap(), [5, 1, 1]);
+        assert_eq!(shape("[2, 3, 3]", &["type = 'adaptive_max_pool2d'; output_size = [5, 2]"]).unwrap(), [2, 5, 2]);
+        refused("[2, 3, 3]", &["type = 'adaptive_avg_pool2d'; output_size = [0, 1]"], &["must be 1 or more"]);
+        refused("[2, 3]", &["type = 'adaptive_avg_pool2d'; output_size = 1"], &["takes [channels, height, width]"]);
+        let huge = "type = 'adaptive_max_pool2d'; output_size = 2147483647";
+        refused("[2, 3, 3]", &[huge], &["more than memory can address"]);
+    }
+}

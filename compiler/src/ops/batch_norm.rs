@@ -164,3 +164,53 @@ impl Op for BatchNormOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{compiled, last, refused, spec};
+    use super::super::{Extent, Init};
+
+    #[test]
+    fn has_pytorchs_parameters_and_buffers() {
+        let node = last("[4, 5, 6]", &["type = 'batch_norm2d'"]).unwrap();
+        let names: Vec<_> = node.op.parameters().iter().map(|p| (p.name, p.init)).collect();
+        assert_eq!(names, [("weight", Init::Constant(1.0)), ("bias", Init::Constant(0.0))]);
+        let buffers: Vec<_> = node.op.buffers().iter().map(|b| (b.name, b.fill)).collect();
+        assert_eq!(buffers, [("running_mean", 0.0), ("running_var", 1.0)]);
+        assert_eq!(node.op.saved(), Extent::fixed(8));
+        assert_eq!(node.op.minimum_batch(), 1);
+    }
+
+    #[test]
+    fn one_value_per_channel_and_sample_needs_a_batch() {
+        for (input, least) in [("[7]", 2), ("[7, 1]", 2), ("[7, 2]", 1)] {
+            assert_eq!(last(input, &["type = 'batch_norm1d'"]).unwrap().op.minimum_batch(), least);
+        }
+        assert_eq!(last("[7, 1, 1]", &["type = 'batch_norm2d'"]).unwrap().op.minimum_batch(), 2);
+    }
+
+    #[test]
+    fn without_running_statistics_it_evaluates_as_it_trains() {
+        let layer = "type = 'batch_norm2d'; track_running_stats = false; affine = false";
+        let node = last("[4, 5, 6]", &[layer]).unwrap();
+        assert!(node.op.parameters().is_empty() && node.op.buffers().is_empty());
+        let compiled = compiled(&spec("[4, 5, 6]", &[layer])).unwrap();
+        let step = &compiled.evaluation.program.steps[0];
+        assert_eq!(step.action, crate::program::Action::Forward { node: 0, train: true });
+    }
+
+    #[test]
+    fn what_pytorch_refuses_is_refused() {
+        refused("[4, 5]", &["type = 'batch_norm2d'"], &["takes [channels, height, width]", "type = \"batch_norm1d\""]);
+        refused("[4, 5, 6]", &["type = 'batch_norm1d'"], &["takes [features] or [channels, length]"]);
+        refused(
+            "[4, 5, 6]",
+            &["type = 'batch_norm2d'; num_features = 5"],
+            &["num_features = 5, but it receives 4 channels"],
+        );
+        refused("[4, 5, 6]", &["type = 'batch_norm2d'; eps = 0"], &["eps = 0, which must be more than 0"]);
+        refused("[4, 5, 6]", &["type = 'batch_norm2d'; momentum = 2"], &["must be between 0 and 1"]);
+        let init = "type = 'batch_norm2d'; affine = false; init = 'ones'";
+        refused("[4, 5, 6]", &[init], &["says init, but with affine = false it has no weight"]);
+    }
+}

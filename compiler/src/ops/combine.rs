@@ -102,3 +102,32 @@ impl Op for CombineOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{compiled, refused_spec};
+
+    fn spec(kind: &str, shapes: [&str; 3]) -> String {
+        let [a, b, c] = shapes;
+        let inputs = format!("[network]\ninputs = {{ a = {a}, b = {b}, c = {c} }}\n");
+        format!("{inputs}[[layer]]\nname = 'all'\ntype = '{kind}'\ninputs = ['a', 'b', 'c']\n")
+    }
+
+    #[test]
+    fn axes_of_length_1_broadcast_on_either_side() {
+        for kind in ["add", "mul"] {
+            let compiled = compiled(&spec(kind, ["[1, 3, 1]", "[2, 1, 1]", "[2, 3, 4]"])).unwrap();
+            let node = &compiled.shaped.nodes[0];
+            assert_eq!(node.output.0, [2, 3, 4]);
+            let text = node.op.descriptor().unwrap().1.to_string();
+            assert!(text.contains("inputs : & [[1 , 3 , 1] , [2 , 1 , 1] , [2 , 3 , 4]]"), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_shapes_are_refused_with_both_places() {
+        let text = spec("mul", ["[2, 3, 1]", "[2, 1, 4]", "[2, 5, 4]"]);
+        refused_spec(&text, &["cannot combine [2, 3, 1] and [2, 5, 4]", "axis 2 is 3 in one and 5 in the other"]);
+        refused_spec(&spec("add", ["[2, 3, 1]", "[3, 1]", "[2, 3, 1]"]), &["different numbers of axes"]);
+    }
+}

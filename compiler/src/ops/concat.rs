@@ -90,3 +90,39 @@ impl Op for ConcatOp {
         quote!(castnet::concat::backward(context, &#op, #which, grad_output, grad_input);)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{compiled, refused_spec};
+
+    fn spec(a: &str, b: &str, dim: &str) -> String {
+        let inputs = format!("[network]\ninputs = {{ a = {a}, b = {b} }}\n");
+        format!("{inputs}[[layer]]\nname = 'both'\ntype = 'concat'\ninputs = ['a', 'b', 'a']\n{dim}\n")
+    }
+
+    #[test]
+    fn joins_along_an_axis() {
+        for (a, b, dim, shape, descriptor) in [
+            ("[2, 3, 4]", "[5, 3, 4]", "", vec![9, 3, 4], "outer : 1 , lengths : & [24 , 60 , 24]"),
+            ("[2, 3, 4]", "[2, 3, 1]", "dim = -1", vec![2, 3, 9], "outer : 6 , lengths : & [4 , 1 , 4]"),
+            ("[2, 3, 4]", "[2, 5, 4]", "dim = 2", vec![2, 11, 4], "outer : 2 , lengths : & [12 , 20 , 12]"),
+            ("[7]", "[1]", "", vec![15], "outer : 1 , lengths : & [7 , 1 , 7]"),
+        ] {
+            let compiled = compiled(&spec(a, b, dim)).unwrap();
+            let node = &compiled.shaped.nodes[0];
+            assert_eq!(node.output.0, shape);
+            let text = node.op.descriptor().unwrap().1.to_string();
+            assert!(text.contains(descriptor), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_axes_must_be_equal() {
+        let sizes = spec("[2, 3, 4]", "[2, 5, 4]", "");
+        refused_spec(&sizes, &["[2, 3, 4] and [2, 5, 4]", "axis 2 is 3 in one and 5 in the other", "dim = 1"]);
+        refused_spec(&spec("[2, 3, 4]", "[2, 3]", ""), &["different numbers of axes"]);
+        refused_spec(&spec("[2, 3, 4]", "[2, 3, 4]", "dim = 0"), &["dim = 0, which is the batch"]);
+        refused_spec(&spec("[2, 3, 4]", "[2, 3, 4]", "dim = 4"), &["dim = 4, but its input has no such axis"]);
+        refused_spec(&spec("[2, 3, 4]", "[2, 3, 4]", "dim = -4"), &["dim = -4, which is the batch"]);
+    }
+}

@@ -276,3 +276,45 @@ impl Op for ConvOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{refused, shape};
+    use super::*;
+
+    #[test]
+    fn sizes_are_pytorchs() {
+        let conv =
+            |input: &str, more: &str| shape(input, &[&format!("type = 'conv2d'; out_channels = 2; {more}")]).unwrap();
+        assert_eq!(conv("[3, 23, 21]", "kernel_size = 7; stride = 2; padding = 3"), [2, 12, 11]);
+        assert_eq!(conv("[3, 9, 10]", "kernel_size = 3; dilation = [1, 3]; padding = [1, 3]"), [2, 9, 10]);
+        assert_eq!(conv("[3, 5, 6]", "kernel_size = [3, 4]; padding = 'same'"), [2, 5, 6]);
+        assert_eq!(conv("[3, 1, 1]", "kernel_size = 1"), [2, 1, 1]);
+        let line = "type = 'conv1d'; out_channels = 6; kernel_size = 3; stride = 2; padding = 2; dilation = 2";
+        assert_eq!(shape("[4, 17]", &[line]).unwrap(), [6, 9]);
+    }
+
+    #[test]
+    fn groups_divide_both_sides() {
+        let layer = "type = 'conv2d'; out_channels = 31; kernel_size = 1; groups = 5";
+        refused("[48, 8, 8]", &[layer], &["does not divide in_channels = 48 and out_channels = 31", "groups can be 1"]);
+        let layer = "type = 'conv2d'; out_channels = 8; kernel_size = 1; groups = 3";
+        refused("[12, 8, 8]", &[layer], &["does not divide out_channels = 8", "1, 2 and 4"]);
+    }
+
+    #[test]
+    fn divisors_are_found_fast() {
+        assert_eq!(divisors(1), "1");
+        assert_eq!(divisors(36), "1, 2, 3, 4, 6, 9, 12, 18 and 36");
+        assert_eq!(divisors(i32::MAX as usize), "1 and 2147483647");
+        assert_eq!(divisors(360), "1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 15, 18, …");
+    }
+
+    #[test]
+    fn huge_arguments_do_not_overflow() {
+        let layer = "type = 'conv2d'; out_channels = 1; kernel_size = 2147483647; padding = 2147483647";
+        refused("[1048576, 1, 1]", &[layer], &["more than memory can address"]);
+        let layer = "type = 'conv2d'; out_channels = 2147483647; kernel_size = 1";
+        refused("[2147483647, 1, 1]", &[layer], &["weight of layer", "more than memory can address"]);
+    }
+}

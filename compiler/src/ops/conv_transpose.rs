@@ -235,3 +235,47 @@ impl Op for ConvTransposeOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{last, refused, shape};
+
+    #[test]
+    fn sizes_are_pytorchs() {
+        let layer =
+            "type = 'conv_transpose2d'; out_channels = 4; kernel_size = 3; stride = 2; padding = 1; output_padding = 1";
+        assert_eq!(shape("[3, 5, 6]", &[layer]).unwrap(), [4, 10, 12]);
+        let layer =
+            "type = 'conv_transpose2d'; out_channels = 6; kernel_size = [2, 3]; stride = [2, 1]; dilation = [1, 2]";
+        assert_eq!(shape("[4, 4, 4]", &[layer]).unwrap(), [6, 8, 8]);
+        // The dilation allows what the stride does not.
+        let layer = "type = 'conv_transpose2d'; out_channels = 1; kernel_size = 2; dilation = 3; output_padding = 2";
+        assert_eq!(shape("[1, 2, 2]", &[layer]).unwrap(), [1, 7, 7]);
+    }
+
+    #[test]
+    fn weights_have_the_inputs_channels_first() {
+        let layer = "type = 'conv_transpose2d'; out_channels = 6; kernel_size = [2, 3]; groups = 2";
+        let node = last("[4, 4, 4]", &[layer]).unwrap();
+        let parameters = node.op.parameters();
+        assert_eq!(parameters[0].shape, [4, 3, 2, 3]);
+        assert_eq!(parameters[1].shape, [6]);
+        assert_eq!(node.op.macs(), 4 * 4 * 4 * 3 * 2 * 3);
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused() {
+        let extra = "type = 'conv_transpose2d'; out_channels = 4; kernel_size = 3; stride = 2; output_padding = [1, 2]";
+        refused("[3, 5, 6]", &[extra], &["says output_padding = [1, 2], but its width can take at most 1"]);
+        let padded = "type = 'conv_transpose2d'; out_channels = 4; kernel_size = 3; padding = 4";
+        refused("[3, 5, 6]", &[padded], &["would make maps of height -1", "a padding of at most 3"]);
+        let groups = "type = 'conv_transpose2d'; out_channels = 4; kernel_size = 3; groups = 3";
+        refused("[3, 5, 6]", &[groups], &["says groups = 3, which does not divide out_channels = 4"]);
+    }
+
+    #[test]
+    fn huge_strides_do_not_overflow() {
+        let layer = "type = 'conv_transpose2d'; out_channels = 1; kernel_size = 1; stride = 2147483647";
+        refused("[1, 1, 35184372088832]", &[layer], &["more than memory can address"]);
+    }
+}

@@ -100,3 +100,23 @@ impl Op for DropoutOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Extent;
+    use super::super::testing::{last, refused};
+
+    #[test]
+    fn keeps_a_factor_for_each_that_is_dropped_as_one() {
+        assert_eq!(last("[3, 4, 5]", &["type = 'dropout'"]).unwrap().op.saved(), Extent::per_sample(60));
+        assert_eq!(last("[3, 4, 5]", &["type = 'dropout2d'"]).unwrap().op.saved(), Extent::per_sample(3));
+        assert_eq!(last("[3, 4]", &["type = 'dropout2d'"]).unwrap().op.saved(), Extent::per_sample(3));
+    }
+
+    #[test]
+    fn what_has_no_channels_or_no_probability_is_refused() {
+        refused("[3]", &["type = 'dropout2d'"], &["takes [channels, length] or [channels, height, width]"]);
+        refused("[3]", &["type = 'dropout'; p = 1.5"], &["p = 1.5, which must be between 0 and 1"]);
+        refused("[3]", &["type = 'dropout'; p = nan"], &["p = NaN, which must be a finite number"]);
+    }
+}

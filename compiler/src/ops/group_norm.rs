@@ -122,3 +122,24 @@ impl Op for GroupNormOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{descriptor, refused};
+
+    #[test]
+    fn takes_samples_of_any_number_of_axes() {
+        let map = descriptor("[6, 4, 5]", &["type = 'group_norm'; num_groups = 3"]);
+        assert!(map.contains("groups : 3 , channels : 6 , inner : 20"), "{map}");
+        let features = descriptor("[6]", &["type = 'group_norm'; num_groups = 2; num_channels = 6"]);
+        assert!(features.contains("groups : 2 , channels : 6 , inner : 1"), "{features}");
+    }
+
+    #[test]
+    fn groups_must_divide_the_channels() {
+        let layer = "type = 'group_norm'; num_groups = 4";
+        refused("[6, 4, 4]", &[layer], &["num_groups = 4, which does not divide 6 channels", "1, 2, 3 and 6"]);
+        refused("[6, 4, 4]", &["type = 'group_norm'; num_groups = 3; num_channels = 9"], &["it receives 6 channels"]);
+        refused("[6, 4, 4]", &["type = 'group_norm'"], &["needs num_groups"]);
+    }
+}

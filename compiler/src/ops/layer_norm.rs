@@ -133,3 +133,40 @@ impl Op for LayerNormOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{descriptor, last, refused};
+
+    #[test]
+    fn normalises_the_last_axes() {
+        let whole = descriptor("[4, 5, 6]", &["type = 'layer_norm'"]);
+        assert!(whole.contains("rows : 1 , length : 120"), "{whole}");
+        let last_two = descriptor("[4, 5, 6]", &["type = 'layer_norm'; normalized_shape = [5, 6]"]);
+        assert!(last_two.contains("rows : 4 , length : 30"), "{last_two}");
+        let one = descriptor("[4, 5, 6]", &["type = 'layer_norm'; normalized_shape = 6; eps = 0.001"]);
+        assert!(one.contains("rows : 20 , length : 6 , eps : 0.001"), "{one}");
+    }
+
+    #[test]
+    fn has_pytorchs_parameters() {
+        let shapes = |layer: &str| -> Vec<Vec<usize>> {
+            last("[4, 5, 6]", &[layer]).unwrap().op.parameters().into_iter().map(|p| p.shape).collect()
+        };
+        assert_eq!(shapes("type = 'layer_norm'; normalized_shape = [5, 6]"), [[5, 6], [5, 6]]);
+        assert_eq!(shapes("type = 'layer_norm'; normalized_shape = [6]; bias = false"), [[6]]);
+        assert!(shapes("type = 'layer_norm'; elementwise_affine = false").is_empty());
+    }
+
+    #[test]
+    fn other_axes_are_refused() {
+        let layer = "type = 'layer_norm'; normalized_shape = [4, 5]";
+        refused(
+            "[4, 5, 6]",
+            &[layer],
+            &["normalized_shape = [4, 5], but it receives [4, 5, 6]", "[6] or [5, 6] or [4, 5, 6]"],
+        );
+        refused("[6]", &["type = 'layer_norm'; normalized_shape = [6, 6]"], &["but it receives [6]"]);
+        refused("[6]", &["type = 'layer_norm'; normalized_shape = []"], &["must be a list of whole numbers"]);
+    }
+}

@@ -84,3 +84,17 @@ impl Op for LocalResponseNormOp {
         quote!(castnet::local_response_norm::backward(context, &#op, #input, output, grad_output, grad_input);)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{descriptor, refused};
+
+    #[test]
+    fn has_pytorchs_defaults() {
+        let text = descriptor("[7, 4, 5]", &["type = 'local_response_norm'; size = 5"]);
+        let sizes = "channels : 7 , inner : 20 , size : 5 , alpha : 0.0001 , beta : 0.75 , k : 1.0";
+        assert!(text.contains(sizes), "{text}");
+        refused("[7]", &["type = 'local_response_norm'; size = 5"], &["takes [channels, length] or"]);
+        refused("[7, 4]", &["type = 'local_response_norm'; size = 0"], &["size = 0, which must be 1 or more"]);
+    }
+}

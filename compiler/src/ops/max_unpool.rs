@@ -165,3 +165,62 @@ impl Op for MaxUnpoolOp {
         quote!(castnet::max_unpool2d::backward(context, &#op, indices, grad_output, grad_input);)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{refused, shape};
+
+    const POOL: &str = "name = 'pool'; type = 'max_pool2d'; kernel_size = 2";
+
+    #[test]
+    fn sizes_are_pytorchs() {
+        let plain = "type = 'max_unpool2d'; indices = 'pool'; kernel_size = 2";
+        assert_eq!(shape("[3, 8, 6]", &[POOL, plain]).unwrap(), [3, 8, 6]);
+        // (4 - 1) * 2 + 2 = 8, and output_size may differ by less than the stride.
+        let stated = "type = 'max_unpool2d'; indices = 'pool'; kernel_size = 2; output_size = [9, 9]";
+        assert_eq!(shape("[3, 9, 9]", &[POOL, stated]).unwrap(), [3, 9, 9]);
+    }
+
+    #[test]
+    fn an_impossible_output_size_is_refused() {
+        let larger = "type = 'max_unpool2d'; indices = 'pool'; kernel_size = 2; output_size = [8, 10]";
+        refused("[3, 8, 8]", &[POOL, larger], &["its width cannot be 10", "the width can be 7 to 9"]);
+        let list = "type = 'max_unpool2d'; indices = 'pool'; kernel_size = 2; output_size = [3, 8, 8]";
+        refused("[3, 8, 8]", &[POOL, list], &["has 2 axes, but output_size lists 3 numbers"]);
+        let padded = "type = 'max_unpool2d'; indices = 'pool'; kernel_size = 2; padding = 4";
+        refused("[3, 8, 8]", &[POOL, padded], &["would make maps of height 0"]);
+    }
+
+    #[test]
+    fn a_map_too_small_for_the_indices_is_refused() {
+        let plain = "type = 'max_unpool2d'; indices = 'pool'; kernel_size = 2";
+        refused(
+            "[1, 7, 7]",
+            &[POOL, plain],
+            &["makes maps of 6 x 6", "go up to 40", "ends at 35", "output_size = [7, 7]"],
+        );
+        // The pixels that no window reaches have no index: 2 * 7 + 2 = 16 is the last of a stride of 3.
+        let pool = "name = 'pool'; type = 'max_pool2d'; kernel_size = 2; stride = 3";
+        let unpool = "type = 'max_unpool2d'; indices = 'pool'; kernel_size = 2; stride = 3; output_size = [7, 7]";
+        assert_eq!(shape("[1, 7, 7]", &[pool, unpool]).unwrap(), [1, 7, 7]);
+    }
+
+    #[test]
+    fn indices_must_be_those_of_the_input() {
+        let conv = "type = 'conv2d'; out_channels = 3; kernel_size = 3";
+        let unpool = "type = 'max_unpool2d'; indices = 'pool'; kernel_size = 2";
+        refused("[3, 8, 8]", &[POOL, conv, unpool], &["receives [3, 2, 2], but the indices of `pool` are [3, 4, 4]"]);
+        let average = "name = 'pool'; type = 'avg_pool2d'; kernel_size = 2";
+        refused("[3, 8, 8]", &[average, unpool], &["takes indices from layer `pool` (avg_pool2d), which has none"]);
+        let of_input = "type = 'max_unpool2d'; indices = 'input'; kernel_size = 2";
+        refused("[3, 8, 8]", &[POOL, of_input], &["takes indices from the input `input`"]);
+        refused("[3, 8, 8]", &[POOL, "type = 'max_unpool2d'; kernel_size = 2"], &["needs indices"]);
+    }
+
+    #[test]
+    fn huge_strides_do_not_overflow() {
+        let pool = "name = 'pool'; type = 'max_pool2d'; kernel_size = 1";
+        let unpool = "type = 'max_unpool2d'; indices = 'pool'; kernel_size = 1; stride = 2147483647";
+        refused("[1, 65535, 65536]", &[pool, unpool], &["more than memory can address"]);
+    }
+}

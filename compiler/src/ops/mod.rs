@@ -20,6 +20,8 @@ mod pool;
 mod prelu;
 mod rrelu;
 mod softmax;
+#[cfg(test)]
+mod testing;
 mod upsample;
 mod window;
 

@@ -282,3 +282,125 @@ impl Op for PoolOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{descriptor, last, refused, shape};
+
+    fn pooled(input: &str, layer: &str) -> Vec<usize> {
+        shape(input, &[layer]).unwrap()
+    }
+
+    #[test]
+    fn sizes_are_pytorchs() {
+        assert_eq!(pooled("[2, 6, 9]", "type = 'max_pool2d'; kernel_size = 2"), [2, 3, 4]);
+        assert_eq!(pooled("[2, 7, 7]", "type = 'max_pool2d'; kernel_size = 3; stride = 2"), [2, 3, 3]);
+        assert_eq!(
+            pooled("[2, 7, 8]", "type = 'max_pool2d'; kernel_size = [2, 5]; stride = 2; padding = [1, 2]"),
+            [2, 4, 4]
+        );
+        assert_eq!(pooled("[2, 9, 9]", "type = 'max_pool2d'; kernel_size = 3; stride = 1; dilation = 2"), [2, 5, 5]);
+        assert_eq!(pooled("[3, 14]", "type = 'max_pool1d'; kernel_size = 3; stride = 2; dilation = 2"), [3, 5]);
+        assert_eq!(pooled("[3, 11]", "type = 'avg_pool1d'; kernel_size = 3; stride = 2; padding = 1"), [3, 6]);
+    }
+
+    #[test]
+    fn ceil_mode_rounds_up_unless_the_last_window_begins_behind_the_input() {
+        assert_eq!(
+            pooled("[2, 6, 6]", "type = 'max_pool2d'; kernel_size = 3; stride = 2; ceil_mode = true"),
+            [2, 3, 3]
+        );
+        // Rounded up to 2 windows; the second would begin at pixel 4 of 4.
+        assert_eq!(
+            pooled("[1, 4, 4]", "type = 'max_pool2d'; kernel_size = 1; stride = 4; ceil_mode = true"),
+            [1, 1, 1]
+        );
+        // A window may be larger than its input if that is what rounds up to 1.
+        assert_eq!(
+            pooled("[1, 2, 2]", "type = 'avg_pool2d'; kernel_size = 3; stride = 2; ceil_mode = true"),
+            [1, 1, 1]
+        );
+        let window = "type = 'avg_pool2d'; kernel_size = 3; stride = 1; ceil_mode = true";
+        refused("[1, 2, 2]", &[window], &["a window of height 3, but its input has height 2"]);
+    }
+
+    #[test]
+    fn padding_is_at_most_half_the_window() {
+        let dilated = "type = 'max_pool2d'; kernel_size = 3; padding = 2; dilation = 2";
+        assert_eq!(pooled("[1, 8, 8]", dilated), [1, 3, 3]);
+        let plain = "type = 'max_pool2d'; kernel_size = 3; padding = 2";
+        refused("[1, 8, 8]", &[plain], &["says padding = 2, which is more than half its window, 3", "use padding = 1"]);
+        // One-dimensional pooling counts the kernel without its dilation.
+        let line = "type = 'max_pool1d'; kernel_size = 3; padding = 2; dilation = 2";
+        refused("[1, 8]", &[line], &["says padding = 2, which is more than half its kernel_size, 3"]);
+    }
+
+    #[test]
+    fn a_size_error_names_the_pooling_that_would_mend_it() {
+        let pool = "name = 'pool'; type = 'max_pool2d'; kernel_size = 3; stride = 2; padding = 1";
+        let flatten = "type = 'flatten'";
+        let linear = "type = 'linear'; in_features = 16; out_features = 1";
+        refused(
+            "[1, 6, 6]",
+            &[pool, flatten, linear],
+            &["`pool` (line 4) rounds its size down; with ceil_mode = true this would be 16"],
+        );
+    }
+
+    #[test]
+    fn the_divisor_belongs_to_two_axes() {
+        let layer = "type = 'avg_pool2d'; kernel_size = 2; divisor_override = 3; count_include_pad = false";
+        let text = descriptor("[1, 4, 4]", &[layer]);
+        assert!(text.contains("count_include_pad : false , divisor : Some (3)"), "{text}");
+        refused(
+            "[1, 4]",
+            &["type = 'avg_pool1d'; kernel_size = 2; divisor_override = 3"],
+            &["no key `divisor_override`"],
+        );
+    }
+
+    #[test]
+    fn indices_count_with_32_bits() {
+        assert!(shape("[1, 65536, 65535]", &["type = 'max_pool2d'; kernel_size = 2"]).is_ok());
+        refused("[1, 65536, 65536]", &["type = 'max_pool2d'; kernel_size = 2"], &["4294967295"]);
+        assert!(shape("[1, 65536, 65536]", &["type = 'avg_pool2d'; kernel_size = 2"]).is_ok());
+    }
+
+    /// The last pixel that any window sees, by looking at all of them.
+    #[test]
+    fn the_largest_index_is_that_of_the_last_pixel_seen() {
+        let mut seen = 0;
+        for size in 1..=9usize {
+            for kernel in 1..=4usize {
+                for stride in 1..=4usize {
+                    for padding in 0..=2 {
+                        for dilation in 1..=3usize {
+                            for ceil_mode in [false, true] {
+                                let layer = format!(
+                                    "type = 'max_pool2d'; kernel_size = [1, {kernel}]; stride = [1, {stride}]; \
+                                     padding = [0, {padding}]; dilation = [1, {dilation}]; ceil_mode = {ceil_mode}"
+                                );
+                                let Ok(node) = last(&format!("[1, 1, {size}]"), &[&layer]) else { continue };
+                                let pixels = (0..node.output.0[2])
+                                    .flat_map(|window| (0..kernel).map(move |tap| window * stride + tap * dilation));
+                                let pixels = pixels.filter_map(|pixel| pixel.checked_sub(padding));
+                                let largest = pixels.filter(|pixel| *pixel < size).max().unwrap_or(0);
+                                assert_eq!(node.op.largest_index(), Some(largest), "{size}: {layer}");
+                                seen += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(seen > 500, "{seen} cases");
+    }
+
+    #[test]
+    fn huge_arguments_do_not_overflow() {
+        let layer = "type = 'max_pool2d'; kernel_size = 2147483647; padding = 1073741823; dilation = 2147483647";
+        refused("[1, 8, 8]", &[layer], &["has a window of height"]);
+        let ceil = "type = 'avg_pool2d'; kernel_size = 1; stride = 2147483647; ceil_mode = true";
+        assert_eq!(pooled("[1, 1, 35184372088832]", ceil), [1, 1, 16385]);
+    }
+}

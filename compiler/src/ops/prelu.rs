@@ -82,3 +82,25 @@ impl Op for PreluOp {
         quote!(castnet::prelu::backward_weight(context, &#op, #input, grad_output, #weight);)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{descriptor, last, refused};
+    use super::Init;
+
+    #[test]
+    fn has_one_slope_or_one_for_each_channel() {
+        assert!(descriptor("[3, 4, 5]", &["type = 'prelu'"]).contains("channels : 1 , inner : 60"));
+        assert!(descriptor("[3, 4, 5]", &["type = 'prelu'; num_parameters = 3"]).contains("channels : 3 , inner : 20"));
+        assert!(descriptor("[3]", &["type = 'prelu'; num_parameters = 3"]).contains("channels : 3 , inner : 1"));
+        let node = last("[3, 4, 5]", &["type = 'prelu'; init = 0.5"]).unwrap();
+        assert_eq!(node.op.parameters()[0].init, Init::Constant(0.5));
+    }
+
+    #[test]
+    fn other_numbers_of_slopes_are_refused() {
+        let layer = "type = 'prelu'; num_parameters = 4";
+        refused("[3, 4, 5]", &[layer], &["num_parameters = 4, but it receives 3 channels", "or 1 for one slope"]);
+        refused("[3]", &["type = 'prelu'; init = 'ones'"], &["init must be a number"]);
+    }
+}

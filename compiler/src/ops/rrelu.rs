@@ -86,3 +86,16 @@ impl Op for RreluOp {
         quote!(castnet::rrelu::backward(context, saved, grad_output, grad_input);)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{descriptor, refused};
+
+    #[test]
+    fn draws_from_a_range() {
+        assert!(descriptor("[3]", &["type = 'rrelu'"]).contains("lower : 0.125 , upper : 0.33333334"));
+        assert!(descriptor("[3]", &["type = 'rrelu'; lower = 0.2; upper = 0.2"]).contains("lower : 0.2 , upper : 0.2"));
+        refused("[3]", &["type = 'rrelu'; lower = 0.5"], &["must be at most upper = 0.33333334"]);
+        refused("[3]", &["type = 'rrelu'; upper = 0.1"], &["must be at least lower = 0.125"]);
+    }
+}

@@ -74,3 +74,30 @@ impl Op for SoftmaxOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{descriptor, refused};
+
+    #[test]
+    fn counts_the_batch_as_axis_0() {
+        for (dim, sizes) in [
+            ("1", "outer : 1 , length : 4 , inner : 15"),
+            ("2", "outer : 4 , length : 3 , inner : 5"),
+            ("-1", "outer : 12 , length : 5 , inner : 1"),
+            ("-3", "outer : 1 , length : 4 , inner : 15"),
+        ] {
+            let text = descriptor("[4, 3, 5]", &[&format!("type = 'softmax'; dim = {dim}")]);
+            assert!(text.contains(sizes), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_batch_and_missing_axes_are_refused() {
+        refused("[4, 3]", &["type = 'log_softmax'; dim = 0"], &["dim = 0, which is the batch", "axes are 1 to 2"]);
+        refused("[4, 3]", &["type = 'softmax'; dim = -3"], &["dim = -3, which is the batch"]);
+        refused("[4, 3]", &["type = 'softmax'; dim = 3"], &["the input is [batch, 4, 3]"]);
+        refused("[4, 3]", &["type = 'softmax'; dim = -9223372036854775808"], &["no such axis"]);
+        refused("[4, 3]", &["type = 'softmax'"], &["needs dim"]);
+    }
+}

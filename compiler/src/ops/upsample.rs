@@ -2,7 +2,7 @@
 
 use super::window::axis_name;
 use super::{Call, Gradient, Layer, LayerType, Op, Reads};
-use crate::args::{Arg, Args};
+use crate::args::{Arg, Args, Numbers};
 use crate::shape::{Checked, Infer, Shape, describe};
 use crate::tokens::{double, ints};
 use proc_macro2::TokenStream;
@@ -20,8 +20,7 @@ enum Mode {
 
 #[derive(Debug, Clone)]
 struct Upsample {
-    /// One number for all axes, or one per axis.
-    scale_factor: Arg<Vec<f64>>,
+    scale_factor: Arg<Numbers>,
     mode: Mode,
 }
 
@@ -48,21 +47,19 @@ impl Upsample {
 
     /// The factors of `axes` axes.
     fn scales(&self, cx: &mut Infer<'_>, axes: usize) -> Option<Vec<f64>> {
-        match self.scale_factor.value.as_slice() {
-            [one] => Some(vec![*one; axes]),
-            scales if scales.len() == axes => Some(scales.to_vec()),
-            scales => {
-                let title = format!(
-                    "{} lists {} factors, but its input has {}",
-                    cx.site.title(),
-                    scales.len(),
-                    if axes == 1 { "one axis besides channels" } else { "two axes besides channels" }
-                );
-                let label = format!("the input is {}", describe(cx.input()));
-                cx.refuse(&self.scale_factor, title, label);
-                None
-            }
-        }
+        let scales = match &self.scale_factor.value {
+            Numbers::One(scale) => return Some(vec![*scale; axes]),
+            Numbers::PerAxis(scales) if scales.len() == axes => return Some(scales.clone()),
+            Numbers::PerAxis(scales) => scales,
+        };
+        let given = if scales.len() == 1 { "one factor".to_string() } else { format!("{} factors", scales.len()) };
+        let needed = if axes == 1 { "one axis" } else { "two axes" };
+        let title = format!("{} lists {given}, but its input has {needed} behind the channels", cx.site.title());
+        let label = format!("the input is {}", describe(cx.input()));
+        cx.refuse_with(&self.scale_factor, title, label, |diagnostic| {
+            diagnostic.help("write one number for all axes, or as many as there are axes")
+        });
+        None
     }
 
     /// `floor(in * scale)` (torch.nn.Upsample), in 64-bit floats as there.
@@ -147,5 +144,45 @@ impl Op for UpsampleOp {
     fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
         let op = &call.op;
         quote!(castnet::upsample::backward(context, &#op, grad_output, grad_input);)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{descriptor, refused, shape};
+
+    #[test]
+    fn sizes_are_rounded_down() {
+        assert_eq!(shape("[2, 3, 4]", &["type = 'upsample'; scale_factor = 2"]).unwrap(), [2, 6, 8]);
+        assert_eq!(shape("[2, 3, 5]", &["type = 'upsample'; scale_factor = [1.5, 0.7]"]).unwrap(), [2, 4, 3]);
+        // 10 * 1.1 is 11.000000000000002 or so in 64 bits, as in PyTorch.
+        assert_eq!(shape("[1, 10, 10]", &["type = 'upsample'; scale_factor = 1.1"]).unwrap(), [1, 11, 11]);
+        assert_eq!(shape("[2, 5]", &["type = 'upsample'; scale_factor = 3"]).unwrap(), [2, 15]);
+    }
+
+    #[test]
+    fn a_line_is_a_map_of_height_1() {
+        let text = descriptor("[2, 5]", &["type = 'upsample'; scale_factor = [1.5]"]);
+        assert!(text.contains("input : [2 , 1 , 5] , output : [2 , 1 , 7] , scale : [1.0 , 1.5]"), "{text}");
+    }
+
+    #[test]
+    fn what_pytorch_refuses_is_refused() {
+        let corners = "type = 'upsample'; scale_factor = 2; align_corners = true";
+        refused("[2, 3, 4]", &[corners], &["align_corners = true with mode = \"nearest\""]);
+        let bilinear = "type = 'upsample'; scale_factor = 2; mode = 'bilinear'";
+        refused(
+            "[2, 5]",
+            &[bilinear],
+            &["takes [channels, height, width] in mode \"bilinear\", but it receives [2, 5]"],
+        );
+        refused("[2, 5, 5]", &["type = 'upsample'; scale_factor = [2]"], &["lists one factor", "two axes"]);
+        refused("[2, 5, 5]", &["type = 'upsample'; scale_factor = 0.1"], &["maps of height 0", "5 x 0.1"]);
+        refused(
+            "[2, 5, 5]",
+            &["type = 'upsample'; scale_factor = [2, -1]"],
+            &["scale_factor = -1, which must be more than 0"],
+        );
+        refused("[2, 5, 5]", &["type = 'upsample'; scale_factor = 1e30"], &["more than memory can address"]);
     }
 }
