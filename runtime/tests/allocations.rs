@@ -1,7 +1,5 @@
 //! A steady loop allocates nothing.
 
-#[path = "handwritten/kernels.rs"]
-mod kernels;
 #[path = "handwritten/mlp.rs"]
 mod mlp;
 

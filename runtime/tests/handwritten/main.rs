@@ -1,6 +1,5 @@
 //! Everything a user does with a network, on networks written by hand as the macro would write them.
 
-mod kernels;
 mod large;
 mod mlp;
 mod parts;

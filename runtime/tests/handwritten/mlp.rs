@@ -26,7 +26,6 @@ pub struct Mlp {
 }
 
 const _: () = {
-    use crate::kernels;
     use ::castnet::__private as castnet;
     use ::core::option::Option::Some;
 
@@ -143,48 +142,48 @@ const _: () = {
         const LOSS: castnet::Loss = castnet::Loss::CrossEntropy;
     }
 
-    static FC1: kernels::linear::Linear = kernels::linear::Linear { in_features: 12, out_features: 8, rows: 1 };
-    static TANH1: kernels::activation::Activation = kernels::activation::Activation::Tanh;
-    static FC2: kernels::linear::Linear = kernels::linear::Linear { in_features: 8, out_features: 5, rows: 1 };
+    static FC1: castnet::Linear = castnet::Linear { in_features: 12, out_features: 8, rows: 1 };
+    static TANH1: castnet::Activation = castnet::Activation::Tanh;
+    static FC2: castnet::Linear = castnet::Linear { in_features: 8, out_features: 5, rows: 1 };
 
     /// `fc1` (mlp.toml:5): linear, `[12]` to `[8]`, in evaluation.
     fn fc1(context: &mut castnet::Context, parameters: &[f32], arena: &mut castnet::Arena) {
         let [input, output] = arena.get([castnet::per_sample(0, 12), castnet::per_sample(16, 24)]);
         let (weight, bias) = (&parameters[0..96], &parameters[96..104]);
-        kernels::linear::forward(context, &FC1, input, weight, Some(bias), output);
+        castnet::linear::forward(context, &FC1, input, weight, Some(bias), output);
     }
 
     /// `tanh1` (mlp.toml:10): tanh, `[8]`, in evaluation.
     fn tanh1(context: &mut castnet::Context, arena: &mut castnet::Arena) {
         let [input, output] = arena.get([castnet::per_sample(16, 24), castnet::per_sample(0, 8)]);
-        kernels::activation::forward(context, TANH1, input, output);
+        castnet::activation::forward(context, TANH1, input, output);
     }
 
     /// `fc2` (mlp.toml:13): linear, `[8]` to `[5]`, in evaluation.
     fn fc2(context: &mut castnet::Context, parameters: &[f32], arena: &mut castnet::Arena) {
         let [input, output] = arena.get([castnet::per_sample(0, 8), castnet::per_sample(16, 21)]);
         let (weight, bias) = (&parameters[104..144], &parameters[144..149]);
-        kernels::linear::forward(context, &FC2, input, weight, Some(bias), output);
+        castnet::linear::forward(context, &FC2, input, weight, Some(bias), output);
     }
 
     /// `fc1` (mlp.toml:5): linear, `[12]` to `[8]`, in training.
     fn fc1_train(context: &mut castnet::Context, parameters: &[f32], arena: &mut castnet::Arena) {
         let [input, output] = arena.get([castnet::per_sample(0, 12), castnet::per_sample(16, 24)]);
         let (weight, bias) = (&parameters[0..96], &parameters[96..104]);
-        kernels::linear::forward(context, &FC1, input, weight, Some(bias), output);
+        castnet::linear::forward(context, &FC1, input, weight, Some(bias), output);
     }
 
     /// `tanh1` (mlp.toml:10): tanh, `[8]`, in training. The output is saved.
     fn tanh1_train(context: &mut castnet::Context, arena: &mut castnet::Arena) {
         let [input, output] = arena.get([castnet::per_sample(16, 24), castnet::per_sample(32, 40)]);
-        kernels::activation::forward(context, TANH1, input, output);
+        castnet::activation::forward(context, TANH1, input, output);
     }
 
     /// `fc2` (mlp.toml:13): linear, `[8]` to `[5]`, in training.
     fn fc2_train(context: &mut castnet::Context, parameters: &[f32], arena: &mut castnet::Arena) {
         let [input, output] = arena.get([castnet::per_sample(32, 40), castnet::per_sample(48, 53)]);
         let (weight, bias) = (&parameters[104..144], &parameters[144..149]);
-        kernels::linear::forward(context, &FC2, input, weight, Some(bias), output);
+        castnet::linear::forward(context, &FC2, input, weight, Some(bias), output);
     }
 
     /// `fc2` (mlp.toml:13): gradients of weight, bias and input.
@@ -196,16 +195,16 @@ const _: () = {
     ) {
         let [input, grad_output, grad_input] =
             arena.get([castnet::per_sample(32, 40), castnet::per_sample(64, 69), castnet::per_sample(80, 88)]);
-        kernels::linear::backward_weight(context, &FC2, input, grad_output, &mut gradients[104..144]);
-        kernels::linear::backward_bias(context, &FC2, grad_output, &mut gradients[144..149]);
-        kernels::linear::backward_input(context, &FC2, &parameters[104..144], grad_output, grad_input);
+        castnet::linear::backward_weight(context, &FC2, input, grad_output, &mut gradients[104..144]);
+        castnet::linear::backward_bias(context, &FC2, grad_output, &mut gradients[144..149]);
+        castnet::linear::backward_input(context, &FC2, &parameters[104..144], grad_output, grad_input);
     }
 
     /// `tanh1` (mlp.toml:10): gradient of the input.
     fn tanh1_backward(context: &mut castnet::Context, arena: &mut castnet::Arena) {
         let [saved, grad_output, grad_input] =
             arena.get([castnet::per_sample(32, 40), castnet::per_sample(80, 88), castnet::per_sample(16, 24)]);
-        kernels::activation::backward(context, TANH1, saved, grad_output, grad_input);
+        castnet::activation::backward(context, TANH1, saved, grad_output, grad_input);
     }
 
     /// `fc1` (mlp.toml:5): gradients of weight and bias, and of the input where it is wanted.
@@ -218,10 +217,10 @@ const _: () = {
     ) {
         let [input, grad_output, grad_input] =
             arena.get([castnet::per_sample(0, 12), castnet::per_sample(16, 24), castnet::per_sample(64, 76)]);
-        kernels::linear::backward_weight(context, &FC1, input, grad_output, &mut gradients[0..96]);
-        kernels::linear::backward_bias(context, &FC1, grad_output, &mut gradients[96..104]);
+        castnet::linear::backward_weight(context, &FC1, input, grad_output, &mut gradients[0..96]);
+        castnet::linear::backward_bias(context, &FC1, grad_output, &mut gradients[96..104]);
         if inputs {
-            kernels::linear::backward_input(context, &FC1, &parameters[0..96], grad_output, grad_input);
+            castnet::linear::backward_input(context, &FC1, &parameters[0..96], grad_output, grad_input);
         }
     }
 
