@@ -1,4 +1,57 @@
 //! castnet compiles a neural network written in TOML into Rust.
+//!
+//! [`network`](macro@network) reads a spec while the crate compiles, checks every shape, and writes the code of the layers,
+//! forward and backward, with all sizes known. A wrong size is a compile error that shows the lines of the spec.
+//!
+//! ```
+//! use castnet::ndarray::array;
+//! use castnet::{Sgd, Trainer};
+//!
+//! // In a file of its own: #[castnet::network("specs/xor.toml")]
+//! #[castnet::network(spec = r#"
+//!     [network]
+//!     input = [2]
+//!     loss = "cross_entropy"
+//!
+//!     [[layer]]
+//!     type = "linear"
+//!     out_features = 8
+//!
+//!     [[layer]]
+//!     type = "tanh"
+//!
+//!     [[layer]]
+//!     type = "linear"
+//!     out_features = 2
+//! "#)]
+//! pub struct Xor;
+//!
+//! let inputs = array![[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]];
+//! let labels = [0, 1, 1, 0];
+//! let mut trainer = Trainer::new(Xor::new(42), Sgd::new(0.5).momentum(0.9));
+//! for _ in 0..200 {
+//!     trainer.step(inputs.view(), &labels)?;
+//! }
+//!
+//! let net = trainer.into_network();
+//! let scores: [f32; 2] = net.predict(&[1.0, 0.0]);
+//! assert!(scores[1] > scores[0]);
+//! # Ok::<(), castnet::Error>(())
+//! ```
+//!
+//! # What there is
+//!
+//! - [`Network`]: what every network can do, alone or in code that is generic over networks. The macro writes the same
+//!   functions as methods of the type.
+//! - [`Trainer`]: one call per step, and the state of a training in a file. [`Tape`], [`loss`] and [`optim`] are its pieces.
+//! - [`Error`]: what can go wrong at run time, in plain words.
+//! - [`kernels`], and [`mod@reference`], the same operations as plain loops, which the kernels are tested against.
+//!
+//! # Features
+//!
+//! `std`, on by default: files, threads, detection of the processor's instruction sets, and the environment variables
+//! `CASTNET_ISA` (`scalar`, `avx2`, `avx512`, `neon`) and `CASTNET_NUM_THREADS`. Without it the crate is `no_std` and needs
+//! an allocator.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 

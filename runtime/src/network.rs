@@ -19,7 +19,19 @@ use crate::weights;
 /// macro; and on top of them, provided, what one does with a network.
 ///
 /// The macro writes each provided function as an inherent method too, so that this trait need be imported only by code
-/// that is generic over networks.
+/// that is generic over networks:
+///
+/// ```
+/// use castnet::{Error, Network};
+///
+/// /// Norm of all parameters, and how many bytes a file with them has.
+/// fn describe<N: Network>(net: &N) -> Result<(f32, usize), Error> {
+///     let norm = net.parameters().iter().map(|p| p * p).sum::<f32>().sqrt();
+///     let bytes = net.to_bytes();
+///     N::new(0).load_bytes(&bytes)?;
+///     Ok((norm, bytes.len()))
+/// }
+/// ```
 pub trait Network: Sized + Send + Sync + 'static {
     /// What is known about the network.
     const INFO: &'static NetworkInfo;
@@ -239,6 +251,22 @@ pub trait Network: Sized + Send + Sync + 'static {
 }
 
 /// A network whose spec names a loss.
+///
+/// Without one, [`Trainer::with_loss`](crate::Trainer::with_loss) takes it; this does not compile:
+///
+/// ```compile_fail,E0277
+/// #[castnet::network(spec = r#"
+///     [network]
+///     input = [2]
+///
+///     [[layer]]
+///     type = "linear"
+///     out_features = 2
+/// "#)]
+/// pub struct Plain;
+///
+/// castnet::Trainer::new(Plain::new(42), castnet::Sgd::new(0.1));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "the spec of `{Self}` names no loss",
     label = "no loss to train it with",

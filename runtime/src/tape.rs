@@ -17,6 +17,35 @@ use crate::views::Views;
 ///
 /// A tape grows with the largest batch it has seen and then allocates nothing. It belongs to a type of network, not to
 /// one network: several networks of the type may use it in turn.
+///
+/// ```
+/// use castnet::ndarray::array;
+/// use castnet::{Optimizer, Sgd, Tape};
+///
+/// #[castnet::network(spec = r#"
+///     [network]
+///     input = [2]
+///
+///     [[layer]]
+///     type = "linear"
+///     out_features = 1
+/// "#)]
+/// pub struct Line;
+///
+/// let mut net = Line::new(42);
+/// let mut optimizer = Sgd::new(0.1);
+/// let mut tape = Tape::<Line>::new();
+///
+/// net.forward_train(&mut tape, array![[1.0, 2.0], [3.0, 4.0]].view())?;
+/// let (loss, upstream) = castnet::loss::mse(tape.outputs(), &array![[0.0], [1.0]])?;
+/// // Any other gradient of the outputs would do.
+/// net.backward(&mut tape, upstream.view())?;
+/// assert_eq!(tape.gradients().len(), 3);
+/// assert_eq!(tape.input_gradients().shape(), [2, 2]);
+/// optimizer.step(net.parameters_mut(), tape.gradients())?;
+/// # assert!(loss.is_finite());
+/// # Ok::<(), castnet::Error>(())
+/// ```
 pub struct Tape<N: Network> {
     arena: Arena,
     context: Context,

@@ -22,6 +22,40 @@ use crate::weights::{self, Numbers, Tensor, Tensors};
 /// Trains a network: one call per step, which allocates nothing once it has seen the largest batch.
 ///
 /// The same seed and the same batches give the same parameters, for any number of threads.
+///
+/// ```
+/// use castnet::ndarray::array;
+/// use castnet::{Adam, Trainer};
+///
+/// #[castnet::network(spec = r#"
+///     [network]
+///     input = [3]
+///     loss = "mse"
+///
+///     [[layer]]
+///     type = "linear"
+///     out_features = 1
+/// "#)]
+/// pub struct Line;
+///
+/// let inputs = array![[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]];
+/// let target = array![[2.0], [-1.0], [0.5], [1.5]];
+/// let mut trainer = Trainer::new(Line::new(1), Adam::new(0.1)).seed(1);
+/// let first = trainer.step(inputs.view(), &target)?;
+/// for epoch in 0..100 {
+///     trainer.set_learning_rate(0.1 * 0.97f64.powi(epoch));
+///     trainer.step(inputs.view(), &target)?;
+/// }
+/// let last = trainer.step(inputs.view(), &target)?;
+/// assert!(last < 0.01 * first);
+///
+/// // All of it in a file, to go on another day.
+/// let bytes = trainer.to_bytes();
+/// let mut resumed = Trainer::new(Line::new(2), Adam::new(0.1));
+/// resumed.load_bytes(&bytes)?;
+/// assert_eq!(resumed.step(inputs.view(), &target)?, trainer.step(inputs.view(), &target)?);
+/// # Ok::<(), castnet::Error>(())
+/// ```
 pub struct Trainer<N: Network, O> {
     network: N,
     optimizer: O,
