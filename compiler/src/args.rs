@@ -140,6 +140,11 @@ impl<'a> Args<'a> {
     }
 
     fn wrong_kind(&mut self, key: &str, value: &Value, wanted: &str) {
+        // A `$name` that is left is one that nobody knows: that has been reported.
+        if value.as_str().is_some_and(|text| text.starts_with('$')) {
+            self.failed = true;
+            return;
+        }
         let title = format!("{}: {key} must be {wanted}, not {}", self.site.title(), value.describe());
         self.refuse(value, title, format!("must be {wanted}"));
     }

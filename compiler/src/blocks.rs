@@ -17,8 +17,10 @@ pub struct Block {
     pub params: Table,
     /// The layers' tables.
     pub layers: Vec<Table>,
-    /// Whether a layer places it.
+    /// Whether a layer places it, or means to.
     pub placed: Cell<bool>,
+    /// Whether all `$name`s in it have been seen and are known, so that the parameters that none named are unused.
+    pub complete: Cell<bool>,
     /// The parameters that a `$name` in it names.
     pub used: RefCell<BTreeSet<String>>,
 }
@@ -64,7 +66,14 @@ fn read_block(key: &Key, value: &Value, diagnostics: &mut Diagnostics) -> Option
                 .help(format!("add layers as [[block.{}.layer]]", key.name)),
         );
     }
-    Some(Block { key: key.clone(), params, layers, placed: Cell::new(false), used: RefCell::default() })
+    Some(Block {
+        key: key.clone(),
+        params,
+        layers,
+        placed: Cell::new(false),
+        complete: Cell::new(false),
+        used: RefCell::default(),
+    })
 }
 
 /// The tables under `[[layer]]`.
@@ -132,6 +141,7 @@ impl Scope<'_> {
             let origin = found.given.as_ref().map_or(&found.span, |(_, span)| span);
             return relocate(found, &value.span, name, origin);
         }
+        block.complete.set(false);
         let title = format!("block `{}` has no parameter `{name}`", block.key.name);
         let diagnostic = Diagnostic::new(title).at(value.span.clone(), "not a parameter of this block");
         diagnostics.push(match nearest(name, block.params.keys()) {
@@ -193,7 +203,7 @@ pub fn report_unused(blocks: &[Block], diagnostics: &mut Diagnostics) {
             );
             continue;
         }
-        for (key, _) in &block.params.entries {
+        for (key, _) in block.params.entries.iter().filter(|_| block.complete.get()) {
             if !block.used.borrow().contains(&key.name) {
                 let title = format!("block `{}` never uses its parameter `{}`", block.key.name, key.name);
                 diagnostics.push(

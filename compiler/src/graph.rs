@@ -417,6 +417,7 @@ impl Expander<'_> {
         if !well {
             return self.unknown();
         }
+        block.complete.set(true);
         let stack: Vec<&str> = placing.stack.iter().copied().chain([site.kind.as_str()]).collect();
         let place_span = table.get("block").map_or(table.span.clone(), |value| value.span.clone());
         let mut output = entry;
@@ -446,7 +447,12 @@ impl Expander<'_> {
     fn report_unknown_block(&mut self, site: &Site, table: &Table) {
         let span = table.get("block").map_or(table.span.clone(), |value| value.span.clone());
         let diagnostic = site.error(format!("there is no block `{}`", site.kind), span, "not defined in this file");
-        self.diagnostics.push(match nearest(&site.kind, self.blocks.iter().map(|block| block.key.name.as_str())) {
+        let near = nearest(&site.kind, self.blocks.iter().map(|block| block.key.name.as_str()));
+        // The block that was meant is not unused.
+        for block in self.blocks.iter().filter(|block| Some(block.key.name.as_str()) == near) {
+            block.placed.set(true);
+        }
+        self.diagnostics.push(match near {
             Some(near) => diagnostic.help(format!("did you mean {near:?}?")),
             None => diagnostic.help(format!("define it: [block.{}] and [[block.{}.layer]]", site.kind, site.kind)),
         });

@@ -10,7 +10,13 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|candidate| {
             let known = plain(candidate);
             let distance = edit_distance(&wanted, &known);
-            let inside = wanted.len() >= 3 && (known.contains(&wanted) || wanted.contains(&known) && known.len() >= 3);
+            // `convolution2d` for `conv2d`: they begin alike and end alike.
+            let alike = |a: &mut dyn Iterator<Item = (char, char)>| a.take_while(|(a, b)| a == b).count();
+            let begin = alike(&mut wanted.chars().zip(known.chars()));
+            let end = alike(&mut wanted.chars().rev().zip(known.chars().rev()));
+            let ends = begin >= 3 && begin + end >= known.len();
+            let inside =
+                ends || wanted.len() >= 3 && (known.contains(&wanted) || wanted.contains(&known) && known.len() >= 3);
             let near = distance <= wanted.chars().count().max(known.chars().count()).div_ceil(3);
             (if near { distance } else { distance + 100 }, near || inside, candidate)
         })

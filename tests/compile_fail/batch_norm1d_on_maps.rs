@@ -1,0 +1,7 @@
+#[castnet::network("./batch_norm1d_on_maps.toml")]
+pub struct Net;
+
+fn main() {
+    let net = Net::new(0);
+    println!("{}", net.parameters().len());
+}

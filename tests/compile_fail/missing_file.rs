@@ -1,0 +1,6 @@
+#[castnet::network("specs/nowhere.toml")]
+pub struct Net;
+
+fn main() {
+    println!("{}", Net::new(0).parameters().len());
+}

@@ -1,0 +1,6 @@
+#[castnet::network("./unknown_key.toml")]
+pub struct Net {
+    pub width: usize,
+}
+
+fn main() {}
