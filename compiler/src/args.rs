@@ -98,6 +98,8 @@ pub struct Args<'a> {
     site: &'a Site,
     table: &'a Table,
     asked: Vec<&'static str>,
+    /// Keys that must be there and are not, each with its error.
+    missing: Vec<(&'static str, Diagnostic)>,
     failed: bool,
     diagnostics: &'a mut Diagnostics,
 }
@@ -105,7 +107,7 @@ pub struct Args<'a> {
 impl<'a> Args<'a> {
     /// A reader of `table`, whose errors speak of `site`.
     pub fn new(site: &'a Site, table: &'a Table, diagnostics: &'a mut Diagnostics) -> Self {
-        Self { site, table, asked: Vec::new(), failed: false, diagnostics }
+        Self { site, table, asked: Vec::new(), missing: Vec::new(), failed: false, diagnostics }
     }
 
     /// The layer it reads.
@@ -155,11 +157,11 @@ impl<'a> Args<'a> {
         self.table.get(key).cloned()
     }
 
-    fn missing(&mut self, key: &str, example: &str) {
+    fn missing(&mut self, key: &'static str, example: &str) {
         let title = format!("{} needs {key}", self.site.title());
         let site = self.site;
         let diagnostic = site.error(title, site.span.clone(), format!("this layer has no {key}"));
-        self.diagnostics.push(diagnostic.help(format!("add `{key} = {example}` to the layer")));
+        self.missing.push((key, diagnostic.help(format!("add `{key} = {example}` to the layer"))));
         self.failed = true;
     }
 
@@ -418,7 +420,7 @@ impl<'a> Args<'a> {
         Some(names)
     }
 
-    /// Reports the keys that nothing asked for. Whether all was well.
+    /// Reports the keys that nothing asked for, and those that are missing but for a slip in such a key. Whether all was well.
     pub fn finish(mut self) -> bool {
         let unknown: Vec<Key> = self
             .table
@@ -428,6 +430,12 @@ impl<'a> Args<'a> {
             .filter(|key| !self.asked.contains(&key.name.as_str()))
             .cloned()
             .collect();
+        for (key, error) in std::mem::take(&mut self.missing) {
+            let meant = |other: &Key| nearest(&other.name, self.asked.iter().copied()) == Some(key);
+            if !unknown.iter().any(meant) {
+                self.diagnostics.push(error);
+            }
+        }
         for key in unknown {
             self.diagnostics.push(unknown_key(self.site, &key, &self.asked));
             self.failed = true;
@@ -461,5 +469,23 @@ fn join_last(mut words: Vec<String>, link: &str) -> String {
         None => String::new(),
         Some(last) if words.is_empty() => last,
         Some(last) => format!("{} {link} {last}", words.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::{compiled, refused, spec};
+
+    #[test]
+    fn a_slip_in_a_key_is_one_error() {
+        let layer = "type = 'conv2d'; out_channel = 4; kernel_size = 3";
+        let errors = compiled(&spec("[3, 8, 8]", &[layer])).unwrap_err();
+        assert_eq!(errors.matches("error").count(), 1, "{errors}");
+        assert!(errors.contains("did you mean `out_channels`?"), "{errors}");
+        refused(
+            "[3, 8, 8]",
+            &["type = 'conv2d'; kernel_size = 3; colour = 1"],
+            &["needs out_channels", "no key `colour`"],
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Second stage: tables -> typed layers joined by values. Blocks are expanded, names resolved, the order is fixed.
 
-use crate::args::{Arg, Args, Site};
+use crate::args::{Arg, Args, Site, list_names};
 use crate::blocks::{self, Block, Scope};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::header::{self, Header, NAME_RULE, is_name};
@@ -293,6 +293,9 @@ impl Expander<'_> {
             diagnostic = diagnostic.help(format!("`{kind}` is a block: write block = {kind:?}"));
         } else if let Some(near) = nearest(kind, ops::LAYERS.iter().map(|layer| layer.name)) {
             diagnostic = diagnostic.help(format!("did you mean {near:?}?"));
+        } else {
+            let names = list_names(ops::LAYERS.iter().map(|layer| layer.name));
+            diagnostic = diagnostic.help(format!("the types are {names}"));
         }
         self.diagnostics.push(diagnostic);
     }

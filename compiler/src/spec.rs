@@ -94,8 +94,12 @@ pub fn parse(source: &Source) -> Result<Table, Diagnostics> {
     for error in errors {
         let end = source.text.len();
         let span = error.span().unwrap_or(end..end);
-        diagnostics
-            .push(Diagnostic::new(format!("this is not valid TOML: {}", error.message().trim_end())).at(span, "here"));
+        let message = error.message().trim_end();
+        diagnostics.push(Diagnostic::new(format!("this is not valid TOML: {message}")).at(span, "here"));
+        // Where a bracket is not closed, all that follows is read as if it stood inside.
+        if ["array element", "inline table", "unclosed"].iter().any(|word| message.contains(word)) {
+            break;
+        }
     }
     let span = table.span();
     let table = read_table(table.get_ref(), span, &mut diagnostics);
@@ -141,4 +145,17 @@ fn read_value(value: &Spanned<DeValue<'_>>, diagnostics: &mut Diagnostics) -> Va
         DeValue::Table(table) => ValueKind::Table(read_table(table, span.clone(), diagnostics)),
     };
     Value { kind, span, given: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_bracket_is_one_error() {
+        let source = Source::new("net.toml", "[network]\ninput = [3, 8\n\n[[layer]]\ntype = \"relu\"\n");
+        assert_eq!(parse(&source).unwrap_err().len(), 1);
+        let source = Source::new("net.toml", "[network]\ninput = [3]\ninput = [4]\n[[layer]]\ntype = relu\n");
+        assert_eq!(parse(&source).unwrap_err().len(), 2);
+    }
 }

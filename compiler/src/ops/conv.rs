@@ -1,7 +1,7 @@
 //! `conv1d` and `conv2d`. A one-dimensional convolution is the two-dimensional one on maps of height 1.
 
 use super::init::{self, Init, WeightInit};
-use super::window::{Padding, PaddingMode, Reach, padded_window};
+use super::window::{Padding, PaddingMode, Reach, padded_window, sizes_text};
 use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
 use crate::args::{Arg, Args, list_names};
 use crate::shape::{Checked, Infer, Shape};
@@ -85,11 +85,10 @@ impl<const N: usize> Layer for Conv<N> {
     }
 }
 
-/// The padding that people forget or add: none, and half the kernel.
+/// The padding that people forget or add, none and half the kernel, and the strides they choose between.
 fn variants<const N: usize>(conv: &Conv<N>) -> Vec<(String, Box<dyn Layer>)> {
-    let half = conv.kernel_size.value.map(|k| k / 2);
     let mut found: Vec<(String, Box<dyn Layer>)> = Vec::new();
-    for sizes in [[0; N], half] {
+    for sizes in [[0; N], conv.kernel_size.value.map(|k| k / 2)] {
         let padding = Padding::Sizes(sizes);
         if padding == conv.padding.value {
             continue;
@@ -100,6 +99,15 @@ fn variants<const N: usize>(conv: &Conv<N>) -> Vec<(String, Box<dyn Layer>)> {
         };
         let words = format!("(line {}) {has}; with padding = {padding}", conv.line);
         found.push((words, Box::new(Conv { padding: Arg { value: padding, ..conv.padding.clone() }, ..conv.clone() })));
+    }
+    for stride in [[1; N], [2; N]] {
+        // "same" needs a stride of 1.
+        if stride == conv.stride.value || conv.padding.value == Padding::Same {
+            continue;
+        }
+        let (now, then) = (sizes_text(&conv.stride.value), sizes_text(&stride));
+        let words = format!("(line {}) has stride = {now}; with stride = {then}", conv.line);
+        found.push((words, Box::new(Conv { stride: Arg::default(stride), ..conv.clone() })));
     }
     found
 }

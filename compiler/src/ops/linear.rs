@@ -70,7 +70,8 @@ impl Op for LinearOp {
     }
 
     fn macs(&self) -> u64 {
-        self.rows as u64 * self.in_features as u64 * self.out_features as u64
+        let sizes = [self.rows, self.in_features, self.out_features];
+        sizes.iter().fold(1u64, |product, &size| product.saturating_mul(size as u64))
     }
 
     fn reads(&self, gradient: Gradient) -> Reads {

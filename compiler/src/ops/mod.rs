@@ -21,7 +21,7 @@ mod prelu;
 mod rrelu;
 mod softmax;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod upsample;
 mod window;
 
@@ -68,7 +68,7 @@ pub enum Arity {
     Many,
 }
 
-/// Every type of layer.
+/// Every type of layer. Of two that are equally near to an unknown word the first is proposed: what people mean most comes first.
 pub static LAYERS: &[LayerType] = &[
     activation::ELU,
     activation::GELU,
@@ -82,13 +82,13 @@ pub static LAYERS: &[LayerType] = &[
     activation::TANH,
     adaptive_pool::ADAPTIVE_AVG_POOL2D,
     adaptive_pool::ADAPTIVE_MAX_POOL2D,
-    batch_norm::BATCH_NORM1D,
     batch_norm::BATCH_NORM2D,
+    batch_norm::BATCH_NORM1D,
     combine::ADD,
     combine::MUL,
     concat::CONCAT,
-    conv::CONV1D,
     conv::CONV2D,
+    conv::CONV1D,
     conv_transpose::CONV_TRANSPOSE2D,
     dropout::DROPOUT,
     dropout::DROPOUT2D,
@@ -99,10 +99,10 @@ pub static LAYERS: &[LayerType] = &[
     linear::LINEAR,
     local_response_norm::LOCAL_RESPONSE_NORM,
     max_unpool::MAX_UNPOOL2D,
-    pool::AVG_POOL1D,
     pool::AVG_POOL2D,
-    pool::MAX_POOL1D,
+    pool::AVG_POOL1D,
     pool::MAX_POOL2D,
+    pool::MAX_POOL1D,
     prelu::PRELU,
     rrelu::RRELU,
     softmax::LOG_SOFTMAX,
