@@ -1,5 +1,13 @@
 //! Upsampling.
 
+use core::ops::Range;
+
+use super::Context;
+use super::pool2d::planes;
+use super::window::{load, load_pairs, store};
+use crate::parallel::{self, for_each_chunk_scratch, items_per_task};
+use crate::simd::{BLOCK, Kernel, Simd, dispatch};
+
 /// How an upsampling layer fills in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpsampleMode {
@@ -23,4 +31,450 @@ pub struct Upsample {
     pub scale: [f64; 2],
     /// How to fill in.
     pub mode: UpsampleMode,
+}
+
+/// The input rows or columns that an output takes from: `(1 - weight) * first + weight * second`; of the nearest, `first` alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Source {
+    first: usize,
+    second: usize,
+    weight: f32,
+}
+
+impl Upsample {
+    /// What output `position` along an axis (0: rows, 1: columns) takes from, in PyTorch's single-precision arithmetic: at scale 1 its own
+    /// place; nearest `floor(position / scale)`, for the scale 2 by a shift; bilinear `(position + 1/2) / scale - 1/2`, at least 0, or
+    /// `position * (length - 1) / (out_length - 1)` with corners aligned. Never decreasing.
+    fn source(&self, axis: usize, position: usize) -> Source {
+        let (length, out_length) = (self.input[axis + 1], self.output[axis + 1]);
+        let ratio = (1.0 / self.scale[axis]) as f32;
+        let exactly = |at: usize| Source { first: at, second: at, weight: 0.0 };
+        if out_length == length {
+            return exactly(position);
+        }
+        let at = match self.mode {
+            UpsampleMode::Nearest if out_length == 2 * length => return exactly(position / 2),
+            UpsampleMode::Nearest => return exactly(((position as f32 * ratio) as usize).min(length - 1)),
+            UpsampleMode::Bilinear => (ratio * (position as f32 + 0.5) - 0.5).max(0.0),
+            UpsampleMode::BilinearAlignCorners if out_length == 1 => 0.0,
+            UpsampleMode::BilinearAlignCorners => (length - 1) as f32 / (out_length - 1) as f32 * position as f32,
+        };
+        let first = (at as usize).min(length - 1);
+        Source { first, second: (first + 1).min(length - 1), weight: (at - first as f32).clamp(0.0, 1.0) }
+    }
+
+    /// The output rows that take from input row `y`.
+    fn takers(&self, y: usize) -> Range<usize> {
+        // The sources never decrease, and most rows have few takers: a search by halves would meet more rows than a walk from a guess.
+        let height = self.output[1];
+        let mut start = (y * height / self.input[1]).min(height - 1);
+        while start > 0 && self.source(0, start - 1).second >= y {
+            start -= 1;
+        }
+        while start < height && self.source(0, start).second < y {
+            start += 1;
+        }
+        let mut end = start;
+        while end < height && self.source(0, end).first <= y {
+            end += 1;
+        }
+        start..end
+    }
+
+    /// Whether a row is stretched to twice its width in the usual way, which whole vectors can do.
+    fn doubles_width(&self) -> bool {
+        let usual = match self.mode {
+            UpsampleMode::Nearest => true,
+            UpsampleMode::Bilinear => self.scale[1] == 2.0,
+            UpsampleMode::BilinearAlignCorners => false,
+        };
+        usual && self.output[2] == 2 * self.input[2]
+    }
+
+    fn is_nearest(&self) -> bool {
+        self.mode == UpsampleMode::Nearest
+    }
+
+    /// Floats of the table of columns: first and second source, and weight.
+    fn table_len(&self) -> usize {
+        3 * self.output[2]
+    }
+
+    /// Writes the table of columns; indices as the bits of `u32`.
+    fn write_table(&self, table: &mut [f32]) {
+        for (x, entry) in table.chunks_exact_mut(3).enumerate() {
+            let Source { first, second, weight } = self.source(1, x);
+            entry.copy_from_slice(&[f32::from_bits(first as u32), f32::from_bits(second as u32), weight]);
+        }
+    }
+}
+
+/// Reads an entry of the table of columns.
+#[inline(always)]
+fn entry(table: &[f32]) -> Source {
+    Source { first: table[0].to_bits() as usize, second: table[1].to_bits() as usize, weight: table[2] }
+}
+
+/// Every output is the nearest input, or a weighted sum of two rows by two columns of its plane.
+///
+/// - `input`: `[batch, channels, height, width]` as `op.input` says; `output` likewise.
+///
+/// # Panics
+///
+/// If the lengths disagree with `op`.
+pub fn forward(context: &mut Context, op: &Upsample, input: &[f32], output: &mut [f32]) {
+    let rows = planes(op.input, op.output, input.len(), output.len()) * op.output[1];
+    let (isa, width) = (context.isa, op.output[2]);
+    let per_task = items_per_task(rows, 2 * width);
+    // Bilinear needs two rows that are stretched already; nearest stretches in place.
+    let each = if op.is_nearest() { 0 } else { 2 * width.next_multiple_of(BLOCK) };
+    let workers = rows.div_ceil(per_task).min(parallel::threads());
+    let (table, scratch) = prepare(context, op, each * workers);
+    for_each_chunk_scratch(output, per_task * width, scratch, each, |i, output, scratch| {
+        let first = i * per_task;
+        if op.is_nearest() {
+            dispatch(isa, Nearest { op, table, input, output, first });
+        } else {
+            dispatch(isa, Bilinear { op, table, input, output, first, scratch });
+        }
+    });
+}
+
+/// The transpose of [`forward`]: every output's gradient goes to the inputs that it took from, with their weights.
+///
+/// - `grad_output`: the gradient for the output; `grad_input`: takes that for the input.
+///
+/// # Panics
+///
+/// If the lengths disagree with `op`.
+pub fn backward(context: &mut Context, op: &Upsample, grad_output: &[f32], grad_input: &mut [f32]) {
+    let rows = planes(op.input, op.output, grad_input.len(), grad_output.len()) * op.input[1];
+    let isa = context.isa;
+    let per_task = items_per_task(rows, op.input[2] + op.output[1] * op.output[2] / op.input[1]);
+    let each = Backward::scratch_len(op);
+    let workers = rows.div_ceil(per_task).min(parallel::threads());
+    let (table, scratch) = prepare(context, op, each * workers);
+    for_each_chunk_scratch(grad_input, per_task * op.input[2], scratch, each, |i, grad_input, scratch| {
+        dispatch(isa, Backward { op, table, grad_output, grad_input, first: i * per_task, scratch });
+    });
+}
+
+/// The table of columns, and working memory of `len` floats behind it.
+fn prepare<'a>(context: &'a mut Context, op: &Upsample, len: usize) -> (&'a [f32], &'a mut [f32]) {
+    let room = op.table_len().next_multiple_of(BLOCK);
+    let (table, scratch) = context.scratch(room + len).split_at_mut(room);
+    op.write_table(&mut table[..op.table_len()]);
+    (&table[..op.table_len()], scratch)
+}
+
+/// Consecutive output rows, counted through all planes.
+struct Nearest<'a> {
+    op: &'a Upsample,
+    table: &'a [f32],
+    input: &'a [f32],
+    output: &'a mut [f32],
+    first: usize,
+}
+
+impl Kernel for Nearest<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Nearest { op, table, input, output, first } = self;
+        let ([_, height, width], [_, out_height, out_width]) = (op.input, op.output);
+        let mut done = None;
+        for i in 0..output.len() / out_width {
+            let (plane, y) = ((first + i) / out_height, (first + i) % out_height);
+            let row = plane * height + op.source(0, y).first;
+            if done == Some(row) {
+                output.copy_within((i - 1) * out_width..i * out_width, i * out_width);
+                continue;
+            }
+            done = Some(row);
+            let output = &mut output[i * out_width..][..out_width];
+            let input = &input[row * width..][..width];
+            if op.doubles_width() {
+                for (x, y) in input.chunks(S::LANES).zip(output.chunks_mut(2 * S::LANES)) {
+                    let x = simd.load_partial(x);
+                    let (low, high) = simd.interleave(x, x);
+                    simd.store_partial(low, y);
+                    if y.len() > S::LANES {
+                        simd.store_partial(high, &mut y[S::LANES..]);
+                    }
+                }
+            } else {
+                for (y, source) in output.iter_mut().zip(table.chunks_exact(3)) {
+                    *y = input[entry(source).first];
+                }
+            }
+        }
+    }
+}
+
+/// Consecutive output rows, counted through all planes.
+///
+/// The input's rows are stretched first, element by element, each once and only two of them kept; then every output row mixes two of them
+/// by whole vectors.
+struct Bilinear<'a> {
+    op: &'a Upsample,
+    table: &'a [f32],
+    input: &'a [f32],
+    output: &'a mut [f32],
+    first: usize,
+    scratch: &'a mut [f32],
+}
+
+impl Kernel for Bilinear<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Bilinear { op, table, input, output, first, scratch } = self;
+        let ([_, height, width], [_, out_height, out_width]) = (op.input, op.output);
+        let (even, odd) = scratch.split_at_mut(scratch.len() / 2);
+        let stretched = [&mut even[..out_width], &mut odd[..out_width]];
+        // Which input row, counted through all planes, either holds.
+        let mut holds = [None; 2];
+        for (i, output) in output.chunks_exact_mut(out_width).enumerate() {
+            let (plane, y) = ((first + i) / out_height, (first + i) % out_height);
+            let source = op.source(0, y);
+            for row in [source.first, source.second] {
+                if holds[row % 2] != Some(plane * height + row) {
+                    let input = &input[(plane * height + row) * width..][..width];
+                    stretch(simd, op, table, input, stretched[row % 2]);
+                    holds[row % 2] = Some(plane * height + row);
+                }
+            }
+            let (above, below) = (&*stretched[source.first % 2], &*stretched[source.second % 2]);
+            let (weight_above, weight_below) = (simd.splat(1.0 - source.weight), simd.splat(source.weight));
+            let mut x = 0;
+            while x < out_width {
+                let count = (out_width - x).min(S::LANES);
+                // SAFETY: x + count is at most the length of either row and of the output.
+                unsafe {
+                    let above = load(simd, above.as_ptr().add(x), count);
+                    let below = load(simd, below.as_ptr().add(x), count);
+                    let mixed = simd.mul_add(weight_below, below, simd.mul(weight_above, above));
+                    store(simd, mixed, output.as_mut_ptr().add(x), count);
+                }
+                x += S::LANES;
+            }
+        }
+    }
+}
+
+/// Stretches a row bilinearly.
+#[inline(always)]
+fn stretch<S: Simd>(simd: S, op: &Upsample, table: &[f32], input: &[f32], output: &mut [f32]) {
+    let width = input.len();
+    let inside = if op.doubles_width() { 1..output.len() - 1 } else { 0..0 };
+    for x in (0..inside.start).chain(inside.end..output.len()) {
+        let Source { first, second, weight } = entry(&table[3 * x..]);
+        output[x] = (1.0 - weight) * input[first] + weight * input[second];
+    }
+    // Between elements j and j + 1 lie the outputs 2j + 1 and 2j + 2, at a quarter and three quarters of the way.
+    let (near, far) = (simd.splat(0.75), simd.splat(0.25));
+    let mut j = 0;
+    while 2 * j + 1 < inside.end {
+        let count = (width - 1 - j).min(S::LANES);
+        // SAFETY: j + 1 + count is at most the width, and 2 * j + 1 + 2 * count less than twice that.
+        unsafe {
+            let (left, right) =
+                (load(simd, input.as_ptr().add(j), count), load(simd, input.as_ptr().add(j + 1), count));
+            let one = simd.mul_add(far, right, simd.mul(near, left));
+            let two = simd.mul_add(near, right, simd.mul(far, left));
+            let (low, high) = simd.interleave(one, two);
+            let to = output.as_mut_ptr().add(2 * j + 1);
+            store(simd, low, to, (2 * count).min(S::LANES));
+            if 2 * count > S::LANES {
+                store(simd, high, to.add(S::LANES), 2 * count - S::LANES);
+            }
+        }
+        j += S::LANES;
+    }
+}
+
+/// Consecutive input rows, counted through all planes: the rows of gradients are added by whole vectors, and given to the columns one by
+/// one, or by vectors too where the width was doubled.
+struct Backward<'a> {
+    op: &'a Upsample,
+    table: &'a [f32],
+    grad_output: &'a [f32],
+    grad_input: &'a mut [f32],
+    first: usize,
+    scratch: &'a mut [f32],
+}
+
+impl Backward<'_> {
+    /// A row of sums with one more at its start, and behind it as much as whole vectors of a doubled row read.
+    fn scratch_len(op: &Upsample) -> usize {
+        BLOCK + op.output[2].next_multiple_of(2 * BLOCK) + 2 * BLOCK
+    }
+}
+
+impl Kernel for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Backward { op, table, grad_output, grad_input, first, scratch } = self;
+        let ([_, height, width], [_, out_height, out_width]) = (op.input, op.output);
+        let sums = &mut scratch[BLOCK - 1..];
+        for (i, grad_input) in grad_input.chunks_exact_mut(width).enumerate() {
+            let (plane, y) = ((first + i) / height, (first + i) % height);
+            let grad_output = &grad_output[plane * out_height * out_width..][..out_height * out_width];
+            sums.fill(0.0);
+            let row = &mut sums[1..=out_width];
+            for taker in op.takers(y) {
+                let source = op.source(0, taker);
+                // A row may be both first and second: the last one, where there is none after it.
+                let of_first = if source.first == y { 1.0 - source.weight } else { 0.0 };
+                let of_second = if source.second == y { source.weight } else { 0.0 };
+                add_row(simd, &grad_output[taker * out_width..][..out_width], of_first + of_second, row);
+            }
+            if op.doubles_width() {
+                // The first and the last output take all from one element, which these neighbours make up for.
+                (sums[0], sums[out_width + 1]) = (sums[1], sums[out_width]);
+                gather_doubled(simd, op.is_nearest(), sums, grad_input);
+                continue;
+            }
+            grad_input.fill(0.0);
+            for (sum, source) in row.iter().zip(table.chunks_exact(3)) {
+                let Source { first, second, weight } = entry(source);
+                grad_input[first] += if op.is_nearest() { *sum } else { (1.0 - weight) * sum };
+                if !op.is_nearest() {
+                    grad_input[second] += weight * sum;
+                }
+            }
+        }
+    }
+}
+
+/// Gives every element the sum of what took from it in a row of twice the width, of which `sums[1]` is the first.
+///
+/// Element `j` is nearest to the outputs `2j` and `2j + 1`. Bilinear, they took three quarters from it, and their neighbours one.
+#[inline(always)]
+fn gather_doubled<S: Simd>(simd: S, nearest: bool, sums: &[f32], grad_input: &mut [f32]) {
+    let width = grad_input.len();
+    assert!(sums.len() > 2 * width.next_multiple_of(BLOCK) + 2 * BLOCK, "sums as far as whole vectors read");
+    let mut j = 0;
+    while j < width {
+        // SAFETY: of the sums, 3 + 2 * (j + LANES) at most are read, and j + count is at most the width.
+        unsafe {
+            let from = sums.as_ptr().add(2 * j);
+            let (here, there) = load_pairs(simd, from.add(1));
+            let mut sum = simd.add(here, there);
+            if !nearest {
+                let (before, _) = load_pairs(simd, from);
+                let (after, _) = load_pairs(simd, from.add(3));
+                let quarter = simd.mul(simd.splat(0.25), simd.add(before, after));
+                sum = simd.mul_add(simd.splat(0.75), sum, quarter);
+            }
+            store(simd, sum, grad_input.as_mut_ptr().add(j), (width - j).min(S::LANES));
+        }
+        j += S::LANES;
+    }
+}
+
+/// Adds `weight * row` to `sums`.
+#[inline(always)]
+fn add_row<S: Simd>(simd: S, row: &[f32], weight: f32, sums: &mut [f32]) {
+    for (row, sums) in row.chunks(S::LANES).zip(sums.chunks_mut(S::LANES)) {
+        let sum = simd.mul_add(simd.splat(weight), simd.load_partial(row), simd.load_partial(sums));
+        simd.store_partial(sum, sums);
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{Tolerance, check, data, straddling};
+    use crate::reference::upsample as reference;
+
+    fn compare(channels: usize, [height, width]: [usize; 2], scale: [f64; 2], batch: usize) {
+        for mode in [UpsampleMode::Nearest, UpsampleMode::Bilinear, UpsampleMode::BilinearAlignCorners] {
+            let output = [channels, (height as f64 * scale[0]) as usize, (width as f64 * scale[1]) as usize];
+            let op = Upsample { input: [channels, height, width], output, scale, mode };
+            let input = data(1, batch * op.input.iter().product::<usize>());
+            let grad_output = data(2, batch * op.output.iter().product::<usize>());
+            let (mut output, mut grad_input) = (vec![f32::NAN; grad_output.len()], vec![f32::NAN; input.len()]);
+            reference::forward(&op, &input, &mut output);
+            reference::backward(&op, &grad_output, &mut grad_input);
+            let exact = if op.is_nearest() { Tolerance::EXACT } else { Tolerance::absolute(2.0 * f32::EPSILON) };
+            check(&format!("{op:?}"), exact, [output], |context, [output]| forward(context, &op, &input, output));
+            // Sums of as many gradients as outputs take from an input.
+            let takers = (2.0 * scale[0].max(1.0) * 2.0 * scale[1].max(1.0)) as usize;
+            check(&format!("{op:?}, backward"), Tolerance::sum(2 * takers), [grad_input], |context, [grad_input]| {
+                backward(context, &op, &grad_output, grad_input);
+            });
+        }
+    }
+
+    #[test]
+    fn doubling() {
+        for width in straddling(16) {
+            compare(2, [3, width], [2.0, 2.0], 2);
+        }
+    }
+
+    #[test]
+    fn any_scale() {
+        for (size, scale) in [
+            ([3, 4], [3.0, 3.0]),
+            ([5, 7], [1.0, 1.0]),
+            ([5, 7], [1.0, 2.0]),
+            ([10, 30], [1.2, 1.1]),
+            ([7, 33], [2.75, 1.5]),
+            ([9, 20], [0.5, 0.7]),
+            ([4, 4], [0.25, 0.3]),
+            ([1, 1], [4.0, 5.0]),
+            ([1, 40], [2.0, 2.1]),
+        ] {
+            compare(3, size, scale, 2);
+        }
+    }
+
+    #[test]
+    fn several_tasks() {
+        compare(40, [20, 21], [2.0, 2.0], 2);
+        compare(40, [20, 21], [3.0, 2.5], 1);
+    }
+
+    #[test]
+    fn zero_times_infinity_is_nan_as_in_pytorch() {
+        let op = Upsample { input: [1, 1, 2], output: [1, 1, 4], scale: [1.0, 2.0], mode: UpsampleMode::Bilinear };
+        for &isa in crate::kernels::testing::isas() {
+            let mut context = crate::simd::with_isa(isa, Context::new);
+            let mut output = [0.0; 4];
+            forward(&mut context, &op, &[1.0, f32::INFINITY], &mut output);
+            let mut expected = [0.0; 4];
+            reference::forward(&op, &[1.0, f32::INFINITY], &mut expected);
+            assert_eq!(output.map(f32::is_nan), expected.map(f32::is_nan), "{isa}: {output:?}, not {expected:?}");
+            assert!(output[0].is_nan(), "{output:?}");
+        }
+    }
+
+    #[test]
+    fn takers_are_the_rows_that_take() {
+        for mode in [UpsampleMode::Nearest, UpsampleMode::Bilinear, UpsampleMode::BilinearAlignCorners] {
+            for height in 1..9 {
+                for scale in [0.3, 0.5, 1.0, 1.2, 1.5, 2.0, 3.7] {
+                    let output = [1, (height as f64 * scale) as usize, 1];
+                    if output[1] == 0 {
+                        continue;
+                    }
+                    let op = Upsample { input: [1, height, 1], output, scale: [scale, 1.0], mode };
+                    for y in 0..height {
+                        let takes = |&taker: &usize| {
+                            let source = op.source(0, taker);
+                            source.first == y || source.second == y
+                        };
+                        let takers: Vec<usize> = (0..output[1]).filter(takes).collect();
+                        assert_eq!(op.takers(y).collect::<Vec<_>>(), takers, "{op:?}, {y}");
+                    }
+                }
+            }
+        }
+    }
 }
