@@ -100,8 +100,7 @@ impl MaxUnpool {
                 format!("use the kernel_size, stride and padding of `{name}`, and its input's size as output_size")
             }
         };
-        let title_site = cx.site;
-        let diagnostic = title_site.error(title, indices.span.clone(), label).note(format!(
+        let diagnostic = cx.site.error(title, indices.span.clone(), label).note(format!(
             "its indices count pixels row by row and go up to {largest}; a map of {height} x {width} ends at {}",
             height * width - 1
         ));
