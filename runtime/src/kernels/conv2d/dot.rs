@@ -6,7 +6,7 @@
 // Arrays of registers are indexed by loops that unroll: an iterator over one would be no clearer, two arrays are mostly involved.
 #![allow(clippy::needless_range_loop)]
 
-use crate::simd::Simd;
+use crate::simd::{Isa, Kernel, Simd, dispatch};
 
 /// Tiles for 32 and for 16 vector registers: `M` output channels x `N` elements of the kernel.
 const SHAPES_32: [(usize, usize); 7] = [(8, 3), (6, 4), (5, 5), (4, 6), (3, 8), (2, 10), (1, 12)];
@@ -49,18 +49,27 @@ pub(super) struct Dot<'a> {
 ///
 /// # Safety
 /// The planes hold every vector at every offset, the upstream gradient every vector; nobody else uses these channels of the gradient.
-#[inline(always)]
-pub(super) unsafe fn dot<S: Simd>(simd: S, shape: (usize, usize), job: &Dot) {
+pub(super) unsafe fn dot(isa: Isa, registers: usize, shape: (usize, usize), job: &Dot) {
+    /// Only made here, under the caller's promises.
+    struct Tile<'a, const M: usize, const N: usize>(&'a Dot<'a>);
+    impl<const M: usize, const N: usize> Kernel for Tile<'_, M, N> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            // SAFETY: the caller's promises.
+            unsafe { run::<S, M, N>(simd, self.0) }
+        }
+    }
     macro_rules! arms {
         ($($m:literal x $n:literal),*) => {
             match shape {
-                // SAFETY: the caller's promises.
-                $(($m, $n) => simd.vectorize(|| unsafe { run::<S, $m, $n>(simd, job) }),)*
+                // A function of its own for each shape, compiled for the instruction set.
+                $(($m, $n) => dispatch(isa, Tile::<$m, $n>(job)),)*
                 _ => unreachable!("a tile that best_shape does not know"),
             }
         };
     }
-    if S::REGISTERS >= 32 {
+    if registers >= 32 {
         arms!(8 x 3, 6 x 4, 5 x 5, 4 x 6, 3 x 8, 2 x 10, 1 x 12)
     } else {
         arms!(6 x 2, 4 x 3, 3 x 4, 2 x 5, 1 x 8)

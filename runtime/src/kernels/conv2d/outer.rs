@@ -6,7 +6,7 @@
 // Arrays of registers are indexed by loops that unroll: an iterator over one would be no clearer, two arrays are mostly involved.
 #![allow(clippy::needless_range_loop)]
 
-use crate::simd::Simd;
+use crate::simd::{Isa, Kernel, Simd, dispatch};
 
 /// Tiles for 32 and for 16 vector registers: `M` elements of the kernel x `N` vectors of output channels.
 const SHAPES_32: [(usize, usize); 4] = [(24, 1), (12, 2), (8, 3), (6, 4)];
@@ -55,18 +55,27 @@ pub(super) struct Outer<'a> {
 ///
 /// # Safety
 /// The planes hold every pixel of the runs at every offset, the upstream gradient every pixel of the runs.
-#[inline(always)]
-pub(super) unsafe fn outer<S: Simd>(simd: S, shape: (usize, usize), job: Outer) {
+pub(super) unsafe fn outer(isa: Isa, registers: usize, shape: (usize, usize), job: Outer) {
+    /// Only made here, under the caller's promises.
+    struct Tile<'a, const M: usize, const N: usize>(Outer<'a>);
+    impl<const M: usize, const N: usize> Kernel for Tile<'_, M, N> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            // SAFETY: the caller's promises.
+            unsafe { run::<S, M, N>(simd, self.0) }
+        }
+    }
     macro_rules! arms {
         ($($m:literal x $n:literal),*) => {
             match shape {
-                // SAFETY: the caller's promises.
-                $(($m, $n) => simd.vectorize(|| unsafe { run::<S, $m, $n>(simd, job) }),)*
+                // A function of its own for each shape, compiled for the instruction set.
+                $(($m, $n) => dispatch(isa, Tile::<$m, $n>(job)),)*
                 _ => unreachable!("a tile that best_shape does not know"),
             }
         };
     }
-    if S::REGISTERS >= 32 { arms!(24 x 1, 12 x 2, 8 x 3, 6 x 4) } else { arms!(12 x 1, 6 x 2, 4 x 3) }
+    if registers >= 32 { arms!(24 x 1, 12 x 2, 8 x 3, 6 x 4) } else { arms!(12 x 1, 6 x 2, 4 x 3) }
 }
 
 /// See [`outer`].

@@ -3,7 +3,7 @@
 // Arrays of registers are indexed by loops that unroll: an iterator over one would be no clearer, two arrays are mostly involved.
 #![allow(clippy::needless_range_loop)]
 
-use crate::simd::Simd;
+use crate::simd::{Kernel, Simd, dispatch};
 
 /// Tiles for 32 vector registers: `M * N` accumulators, `N` vectors of pixels and a weight or two. At least 8 accumulators, since an FMA
 /// takes 4 cycles and two start in each.
@@ -74,13 +74,22 @@ pub(super) struct Sweep<'a> {
 /// # Safety
 /// The strips' reads are within the source's allocation; the segments' writes are within the output's, which nobody else uses.
 #[inline(always)]
-pub(super) unsafe fn sweep<S: Simd>(simd: S, shape: (usize, usize), job: &Sweep) {
+pub(super) unsafe fn sweep<S: Simd>(_: S, shape: (usize, usize), job: &Sweep) {
+    /// Only made here, under the caller's promises.
+    struct Tile<'a, const M: usize, const N: usize>(&'a Sweep<'a>);
+    impl<const M: usize, const N: usize> Kernel for Tile<'_, M, N> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            // SAFETY: the caller's promises.
+            unsafe { run::<S, M, N>(simd, self.0) }
+        }
+    }
     macro_rules! arms {
         ($($m:literal x $n:literal),*) => {
             match shape {
                 // A function of its own for each shape, compiled for the instruction set.
-                // SAFETY: the caller's promises.
-                $(($m, $n) => simd.vectorize(|| unsafe { run::<S, $m, $n>(simd, job) }),)*
+                $(($m, $n) => dispatch(S::ISA, Tile::<$m, $n>(job)),)*
                 _ => unreachable!("a tile that best_shape does not know"),
             }
         };

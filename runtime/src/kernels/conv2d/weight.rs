@@ -38,6 +38,7 @@ struct Job<'a> {
     /// For each element of a group's kernel, where it reads in the group's planes.
     offsets: &'a [u32],
     lanes: usize,
+    registers: usize,
     /// Panels of output channels per group (with vectors of output channels).
     panels: usize,
     /// Samples in a block, bands of a sample, units (rows, or pixels of a map taken as one row) in a band.
@@ -199,6 +200,7 @@ impl<'a> Job<'a> {
             shape,
             offsets: &plan.offsets,
             lanes,
+            registers,
             panels,
             samples,
             bands,
@@ -309,7 +311,8 @@ impl<'a> Job<'a> {
                 sums,
                 add: !block.start,
             };
-            dispatch(isa, RunOuter { shape: self.shape, job });
+            // SAFETY: `Job::prepare` wrote every pixel of the block: planes for all offsets, and the upstream gradient.
+            unsafe { outer(isa, self.registers, self.shape, job) };
         });
     }
 
@@ -342,37 +345,10 @@ impl<'a> Job<'a> {
                 stride: depth,
                 add: !block.start,
             };
-            dispatch(isa, RunDot { shape: self.shape, job });
+            // SAFETY: `Job::prepare` wrote every vector of the block; planes end in a gap of a vector of zeros, up to which the last may
+            // run. Tasks have channels and elements of the gradient of their own.
+            unsafe { dot(isa, self.registers, self.shape, &job) };
         });
-    }
-}
-
-struct RunOuter<'a> {
-    shape: (usize, usize),
-    job: Outer<'a>,
-}
-
-impl Kernel for RunOuter<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        // SAFETY: `Job::prepare` wrote every pixel of the block: planes for all offsets, and the upstream gradient.
-        unsafe { outer(simd, self.shape, self.job) };
-    }
-}
-
-struct RunDot<'a> {
-    shape: (usize, usize),
-    job: Dot<'a>,
-}
-
-impl Kernel for RunDot<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        // SAFETY: `Job::prepare` wrote every vector of the block; planes end in a gap of a vector of zeros, up to which the last may run.
-        // Tasks have channels and elements of the gradient of their own.
-        unsafe { dot(simd, self.shape, &self.job) };
     }
 }
 

@@ -60,12 +60,22 @@ pub(super) struct Product<'a> {
 /// # Safety
 /// The right matrix holds `depth` rows of whole panels; nobody else uses these rows and columns of the result.
 #[inline(always)]
-pub(super) unsafe fn product<S: Simd>(simd: S, shape: (usize, usize), job: &Product) {
+pub(super) unsafe fn product<S: Simd>(_: S, shape: (usize, usize), job: &Product) {
+    /// Only made here, under the caller's promises.
+    struct Tile<'a, const M: usize, const N: usize>(&'a Product<'a>);
+    impl<const M: usize, const N: usize> Kernel for Tile<'_, M, N> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            // SAFETY: the caller's promises.
+            unsafe { run::<S, M, N>(simd, self.0) }
+        }
+    }
     macro_rules! arms {
         ($($m:literal x $n:literal),*) => {
             match shape {
-                // SAFETY: the caller's promises.
-                $(($m, $n) => simd.vectorize(|| unsafe { run::<S, $m, $n>(simd, job) }),)*
+                // A function of its own for each shape, compiled for the instruction set.
+                $(($m, $n) => dispatch(S::ISA, Tile::<$m, $n>(job)),)*
                 _ => unreachable!("a tile that best_shape does not know"),
             }
         };
