@@ -62,7 +62,7 @@ impl Arguments {
 
 /// Whether a path is meant from the source file rather than from the manifest.
 fn is_beside(path: &str) -> bool {
-    path.starts_with("./") || path.starts_with("../")
+    path.starts_with("./")
 }
 
 fn resolve(written: &str, span: Span) -> Result<PathBuf, String> {

@@ -17,7 +17,7 @@ use quote::{format_ident, quote};
 /// The argument is one of:
 ///
 /// - a path relative to the crate's manifest: `"specs/lenet5.toml"`;
-/// - a path relative to the source file, where it begins with `./` or `../`: `"./lenet5.toml"`;
+/// - a path relative to the source file, where it begins with `./`: `"./lenet5.toml"`;
 /// - TOML in place: `spec = r#"…"#`.
 ///
 /// The struct keeps its name, visibility, attributes and doc comments; editing the file recompiles the crate. The generated
