@@ -21,6 +21,10 @@ const MOST: usize = 256;
 /// microseconds; waking a sleeping worker takes some fifty.
 const AWAKE: Duration = Duration::from_micros(50);
 
+/// Turns of waiting, of some 15 to 50 ns each, after which a waiting thread offers its processor to others at every further turn. Where
+/// there are more threads than processors, the one that is waited for may be on this very processor.
+const TURNS: u32 = 64;
+
 // What a worker's slot says.
 /// There is nothing to do.
 const IDLE: u8 = 0;
@@ -192,11 +196,9 @@ impl Pool {
         self.work(job, 0);
         for slot in workers {
             let taken_back = slot.state.compare_exchange(POSTED, IDLE, Ordering::Relaxed, Ordering::Relaxed);
-            let mut turns = 0u32;
+            let mut turns = 0;
             while taken_back.is_err() && slot.state.load(Ordering::Acquire) != IDLE {
-                // Tasks are alike, so the wait is short, unless the worker has lost its processor to another program.
-                turns += 1;
-                if turns < 1000 { core::hint::spin_loop() } else { thread::yield_now() }
+                wait(&mut turns);
             }
         }
     }
@@ -230,15 +232,12 @@ impl Pool {
     fn serve(&self, me: usize) {
         let slot = &self.slots[me];
         loop {
-            let mut since = Instant::now();
-            while since.elapsed() < AWAKE {
-                // Looking at the clock takes as long as some turns of waiting.
-                for _ in 0..16 {
-                    if slot.state.load(Ordering::Relaxed) == POSTED && self.start(me) {
-                        since = Instant::now();
-                    }
-                    core::hint::spin_loop();
+            let (mut since, mut turns) = (Instant::now(), 0);
+            while turns < TURNS || since.elapsed() < AWAKE {
+                if slot.state.load(Ordering::Relaxed) == POSTED && self.start(me) {
+                    (since, turns) = (Instant::now(), 0);
                 }
+                wait(&mut turns);
             }
             slot.asleep.store(true, Ordering::SeqCst);
             while slot.state.load(Ordering::SeqCst) != POSTED {
@@ -260,6 +259,16 @@ impl Pool {
         self.work(job, me);
         slot.state.store(IDLE, Ordering::Release);
         true
+    }
+}
+
+/// One turn of waiting, counted in `turns`.
+fn wait(turns: &mut u32) {
+    if *turns < TURNS {
+        *turns += 1;
+        core::hint::spin_loop();
+    } else {
+        thread::yield_now();
     }
 }
 
