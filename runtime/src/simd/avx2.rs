@@ -47,9 +47,9 @@ unsafe fn mask(count: usize) -> __m256i {
 }
 
 macro_rules! methods {
-    ($(fn $name:ident $(<const $n:ident: u32>)? ($($arg:ident: $type:ty),*) -> $result:ty { $body:expr })*) => {$(
+    ($(fn $name:ident $(<const $n:ident: i32>)? ($($arg:ident: $type:ty),*) -> $result:ty { $body:expr })*) => {$(
         #[inline(always)]
-        fn $name $(<const $n: u32>)? (self, $($arg: $type),*) -> $result {
+        fn $name $(<const $n: i32>)? (self, $($arg: $type),*) -> $result {
             // SAFETY: `self` proves AVX2 and FMA, and these intrinsics ask for nothing else.
             unsafe { $body }
         }
@@ -136,9 +136,9 @@ impl Simd for Avx2 {
         fn and_i(a: Self::I, b: Self::I) -> Self::I { _mm256_and_si256(a, b) }
         fn or_i(a: Self::I, b: Self::I) -> Self::I { _mm256_or_si256(a, b) }
         fn xor_i(a: Self::I, b: Self::I) -> Self::I { _mm256_xor_si256(a, b) }
-        fn shl_i<const N: u32>(a: Self::I) -> Self::I { _mm256_sll_epi32(a, _mm_cvtsi32_si128(N as i32)) }
-        fn shr_i<const N: u32>(a: Self::I) -> Self::I { _mm256_srl_epi32(a, _mm_cvtsi32_si128(N as i32)) }
-        fn sar_i<const N: u32>(a: Self::I) -> Self::I { _mm256_sra_epi32(a, _mm_cvtsi32_si128(N as i32)) }
+        fn shl_i<const N: i32>(a: Self::I) -> Self::I { _mm256_slli_epi32::<N>(a) }
+        fn shr_i<const N: i32>(a: Self::I) -> Self::I { _mm256_srli_epi32::<N>(a) }
+        fn sar_i<const N: i32>(a: Self::I) -> Self::I { _mm256_srai_epi32::<N>(a) }
         fn gt_i(a: Self::I, b: Self::I) -> Self::M { _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b)) }
         fn eq_i(a: Self::I, b: Self::I) -> Self::M { _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b)) }
         fn to_int(a: Self::V) -> Self::I { _mm256_cvtps_epi32(a) }

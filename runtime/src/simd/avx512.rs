@@ -50,9 +50,9 @@ fn mask(count: usize) -> __mmask16 {
 }
 
 macro_rules! methods {
-    ($(fn $name:ident $(<const $n:ident: u32>)? ($($arg:ident: $type:ty),*) -> $result:ty { $body:expr })*) => {$(
+    ($(fn $name:ident $(<const $n:ident: i32>)? ($($arg:ident: $type:ty),*) -> $result:ty { $body:expr })*) => {$(
         #[inline(always)]
-        fn $name $(<const $n: u32>)? (self, $($arg: $type),*) -> $result {
+        fn $name $(<const $n: i32>)? (self, $($arg: $type),*) -> $result {
             // SAFETY: `self` proves the features, and these intrinsics ask for nothing else.
             unsafe { $body }
         }
@@ -153,9 +153,9 @@ impl Simd for Avx512 {
         fn and_i(a: Self::I, b: Self::I) -> Self::I { _mm512_and_si512(a, b) }
         fn or_i(a: Self::I, b: Self::I) -> Self::I { _mm512_or_si512(a, b) }
         fn xor_i(a: Self::I, b: Self::I) -> Self::I { _mm512_xor_si512(a, b) }
-        fn shl_i<const N: u32>(a: Self::I) -> Self::I { _mm512_slli_epi32::<N>(a) }
-        fn shr_i<const N: u32>(a: Self::I) -> Self::I { _mm512_srli_epi32::<N>(a) }
-        fn sar_i<const N: u32>(a: Self::I) -> Self::I { _mm512_srai_epi32::<N>(a) }
+        fn shl_i<const N: i32>(a: Self::I) -> Self::I { _mm512_sll_epi32(a, _mm_cvtsi32_si128(N)) }
+        fn shr_i<const N: i32>(a: Self::I) -> Self::I { _mm512_srl_epi32(a, _mm_cvtsi32_si128(N)) }
+        fn sar_i<const N: i32>(a: Self::I) -> Self::I { _mm512_sra_epi32(a, _mm_cvtsi32_si128(N)) }
         fn gt_i(a: Self::I, b: Self::I) -> Self::M { _mm512_cmpgt_epi32_mask(a, b) }
         fn eq_i(a: Self::I, b: Self::I) -> Self::M { _mm512_cmpeq_epi32_mask(a, b) }
         fn to_int(a: Self::V) -> Self::I { _mm512_cvtps_epi32(a) }

@@ -30,12 +30,7 @@ impl core::error::Error for UnknownIsa {}
 
 impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Isa::Scalar => "scalar",
-            Isa::Avx2 => "avx2",
-            Isa::Avx512 => "avx512",
-            Isa::Neon => "neon",
-        })
+        f.pad(self.name())
     }
 }
 
@@ -81,6 +76,8 @@ impl Isa {
             Isa::Avx2 => super::Avx2::new().is_some(),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => super::Avx512::new().is_some(),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => super::Neon::new().is_some(),
             _ => false,
         }
     }

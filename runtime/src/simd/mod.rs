@@ -36,6 +36,8 @@ mod tests;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
@@ -44,6 +46,8 @@ pub use avx512::Avx512;
 #[cfg(feature = "std")]
 pub use isa::with_isa;
 pub use isa::{Isa, UnknownIsa};
+#[cfg(target_arch = "aarch64")]
+pub use neon::Neon;
 pub use scalar::Scalar;
 
 /// Floats in a channel block of the blocked layout, on every instruction set: one AVX-512 vector, two of AVX2, four of NEON.
@@ -75,6 +79,12 @@ pub fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
         Isa::Avx2 => {
             if let Some(simd) = Avx2::new() {
                 return avx2::run(simd, kernel);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => {
+            if let Some(simd) = Neon::new() {
+                return neon::run(simd, kernel);
             }
         }
         _ => {}
@@ -324,12 +334,12 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + sealed::Sealed + 'static
     fn or_i(self, a: Self::I, b: Self::I) -> Self::I;
     /// `a ^ b`.
     fn xor_i(self, a: Self::I, b: Self::I) -> Self::I;
-    /// `a << N`.
-    fn shl_i<const N: u32>(self, a: Self::I) -> Self::I;
-    /// `a >> N` filling with zeros.
-    fn shr_i<const N: u32>(self, a: Self::I) -> Self::I;
-    /// `a >> N` filling with the sign.
-    fn sar_i<const N: u32>(self, a: Self::I) -> Self::I;
+    /// `a << N`, for N in 1..=31.
+    fn shl_i<const N: i32>(self, a: Self::I) -> Self::I;
+    /// `a >> N` filling with zeros, for N in 1..=31.
+    fn shr_i<const N: i32>(self, a: Self::I) -> Self::I;
+    /// `a >> N` filling with the sign, for N in 1..=31.
+    fn sar_i<const N: i32>(self, a: Self::I) -> Self::I;
     /// `a > b`, signed.
     fn gt_i(self, a: Self::I, b: Self::I) -> Self::M;
     /// `a == b`.

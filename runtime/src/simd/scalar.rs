@@ -248,15 +248,15 @@ impl Simd for Scalar {
         lanes!(I => a[I] ^ b[I])
     }
     #[inline(always)]
-    fn shl_i<const N: u32>(self, a: Self::I) -> Self::I {
+    fn shl_i<const N: i32>(self, a: Self::I) -> Self::I {
         lanes!(I => a[I] << N)
     }
     #[inline(always)]
-    fn shr_i<const N: u32>(self, a: Self::I) -> Self::I {
+    fn shr_i<const N: i32>(self, a: Self::I) -> Self::I {
         lanes!(I => ((a[I] as u32) >> N) as i32)
     }
     #[inline(always)]
-    fn sar_i<const N: u32>(self, a: Self::I) -> Self::I {
+    fn sar_i<const N: i32>(self, a: Self::I) -> Self::I {
         lanes!(I => a[I] >> N)
     }
     #[inline(always)]
