@@ -143,6 +143,8 @@ fn emit_function(
         }
         _ => (forward_doc(shaped, source, node), it.op.forward(&call)),
     };
+    // Clippy's limit: a sum of many values has more.
+    let many = (function.leading.len() + step.operands.len() > 7).then(|| quote!(#[allow(clippy::too_many_arguments)]));
     let leading = function.leading.iter().map(|&word| {
         let name = Ident::new(word, Span::mixed_site());
         match word {
@@ -160,6 +162,7 @@ fn emit_function(
     let doc = format!(" {doc}");
     let tokens = quote! {
         #[doc = #doc]
+        #many
         fn #name(#(#leading,)* #(#storages),*) {
             #body
         }
