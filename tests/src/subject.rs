@@ -1,0 +1,174 @@
+//! Any network behind one object: the runners of tests are compiled once and not once per network.
+
+use castnet::optim::Sgd;
+use castnet::{Network, NetworkInfo, Tape, Target, Trainer};
+
+use crate::flat::{FromFlat, ToFlat};
+
+/// A network under test.
+pub trait Subject {
+    /// What is known about it.
+    fn info(&self) -> &'static NetworkInfo;
+
+    /// Loads parameters and buffers from the bytes of a safetensors file.
+    fn load(&mut self, bytes: &[u8]) -> Result<(), castnet::Error>;
+
+    /// All parameters, flat.
+    fn parameters(&mut self) -> &mut [f32];
+
+    /// All buffers, flat.
+    fn buffers(&mut self) -> &mut [f32];
+
+    /// The outputs for a batch in evaluation.
+    fn forward(&self, batch: usize, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>, castnet::Error>;
+
+    /// Forward in training, and backward from these gradients of the outputs, on a tape whose random layers draw from the
+    /// seed.
+    fn train(
+        &mut self,
+        seed: u64,
+        batch: usize,
+        inputs: &[&[f32]],
+        upstream: &[&[f32]],
+    ) -> Result<Trained, castnet::Error>;
+
+    /// A trainer with stochastic gradient descent and the network's loss, for a network that names one. Takes the
+    /// parameters, which come back changed.
+    fn steps(
+        &mut self,
+        optimizer: Sgd,
+        batch: usize,
+        inputs: &[&[f32]],
+        target: Target<'_>,
+        steps: usize,
+    ) -> Result<Vec<f32>, castnet::Error>;
+
+    /// The outputs for one sample through `predict`; `None` where one sample alone means nothing.
+    fn predict(&self, inputs: &[&[f32]]) -> Option<Vec<Vec<f32>>>;
+}
+
+/// What a training pass and its backward pass leave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trained {
+    /// The outputs.
+    pub outputs: Vec<Vec<f32>>,
+    /// The gradients of the inputs.
+    pub input_gradients: Vec<Vec<f32>>,
+    /// The gradients of the parameters, flat.
+    pub gradients: Vec<f32>,
+}
+
+/// `predict` on flat slices.
+pub type Predict<N> = fn(&N, &[&[f32]]) -> Vec<Vec<f32>>;
+
+/// A network of a type that the macro wrote.
+pub struct Held<N> {
+    network: Option<N>,
+    predict: Option<Predict<N>>,
+}
+
+impl<N: Network> Held<N> {
+    /// A network for which one sample alone means nothing: a batch norm without running statistics takes them over the
+    /// batch.
+    pub fn without_predict() -> Self {
+        Self { network: Some(N::new(0)), predict: None }
+    }
+
+    /// A network.
+    pub fn new() -> Self
+    where
+        N::Sample<'static>: FromFlat<'static>,
+        N::Prediction: ToFlat,
+    {
+        let predict: Predict<N> = |network, inputs| {
+            let inputs: Vec<&'static [f32]> = inputs.iter().map(|input| &*input.to_vec().leak()).collect();
+            network.predict(N::Sample::from_flat(1, N::INFO.inputs, &inputs)).to_flat()
+        };
+        Self { network: Some(N::new(0)), predict: Some(predict) }
+    }
+
+    fn network(&self) -> &N {
+        self.network.as_ref().expect("only `steps` takes it, and gives it back")
+    }
+
+    fn network_mut(&mut self) -> &mut N {
+        self.network.as_mut().expect("only `steps` takes it, and gives it back")
+    }
+}
+
+impl<N: Network> Default for Held<N>
+where
+    N::Sample<'static>: FromFlat<'static>,
+    N::Prediction: ToFlat,
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<N: Network> Subject for Held<N>
+where
+    for<'a> N::Inputs<'a>: FromFlat<'a> + ToFlat,
+    for<'a> N::OutputViews<'a>: FromFlat<'a> + ToFlat,
+    N::Outputs: ToFlat,
+{
+    fn info(&self) -> &'static NetworkInfo {
+        N::INFO
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), castnet::Error> {
+        self.network_mut().load_bytes(bytes)
+    }
+
+    fn parameters(&mut self) -> &mut [f32] {
+        self.network_mut().parameters_mut()
+    }
+
+    fn buffers(&mut self) -> &mut [f32] {
+        self.network_mut().buffers_mut()
+    }
+
+    fn forward(&self, batch: usize, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>, castnet::Error> {
+        let inputs = N::Inputs::from_flat(batch, N::INFO.inputs, inputs);
+        Ok(self.network().forward(inputs)?.to_flat())
+    }
+
+    fn train(
+        &mut self,
+        seed: u64,
+        batch: usize,
+        inputs: &[&[f32]],
+        upstream: &[&[f32]],
+    ) -> Result<Trained, castnet::Error> {
+        let mut tape = Tape::with_seed(seed);
+        let network = self.network_mut();
+        network.forward_train(&mut tape, N::Inputs::from_flat(batch, N::INFO.inputs, inputs))?;
+        let outputs = tape.outputs().to_flat();
+        network.backward(&mut tape, N::OutputViews::from_flat(batch, N::INFO.outputs, upstream))?;
+        let input_gradients = tape.input_gradients().to_flat();
+        Ok(Trained { outputs, input_gradients, gradients: tape.gradients().to_vec() })
+    }
+
+    fn steps(
+        &mut self,
+        optimizer: Sgd,
+        batch: usize,
+        inputs: &[&[f32]],
+        target: Target<'_>,
+        steps: usize,
+    ) -> Result<Vec<f32>, castnet::Error> {
+        let network = self.network.take().expect("only `steps` takes it, and gives it back");
+        let loss = N::INFO.loss.expect("the caller has seen a loss");
+        let mut trainer = Trainer::with_loss(network, optimizer, loss);
+        let losses = (0..steps)
+            .map(|_| trainer.step(N::Inputs::from_flat(batch, N::INFO.inputs, inputs), target.clone()))
+            .collect();
+        self.network = Some(trainer.into_network());
+        losses
+    }
+
+    fn predict(&self, inputs: &[&[f32]]) -> Option<Vec<Vec<f32>>> {
+        let predict = self.predict?;
+        Some(predict(self.network(), inputs))
+    }
+}
