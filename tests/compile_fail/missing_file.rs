@@ -1,4 +1,4 @@
-#[castnet::network("specs/nowhere.toml")]
+#[castnet::network("./nowhere.toml")]
 pub struct Net;
 
 fn main() {
