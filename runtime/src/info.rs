@@ -51,8 +51,8 @@ pub struct ValueInfo {
     /// Where it lies in the training program's arena. Outputs stay intact until the backward pass begins.
     pub training: Span,
     /// Where its gradient lies in the training program's arena. An output's gradient is written before the backward
-    /// pass begins and overlaps no output and nothing that the backward pass reads; an input's gradient is valid after
-    /// a backward pass that was asked for it.
+    /// pass begins and overlaps no output and nothing that the backward pass reads; outputs that are one value under
+    /// several names share it. An input's gradient is valid after a backward pass that was asked for it.
     pub gradient: Span,
 }
 

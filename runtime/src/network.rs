@@ -105,7 +105,7 @@ pub trait Network: Sized + Send + Sync + 'static {
         self.state().with_workspace(|workspace| {
             workspace.arena.prepare(info.name, info.evaluation, batch)?;
             if batch > 0 {
-                inputs.write(&mut workspace.arena, info.inputs, |value| value.evaluation);
+                inputs.write(&mut workspace.arena, info.inputs, |value| value.evaluation, false);
                 let State { parameters, buffers, .. } = self.state();
                 Self::evaluation_pass(&mut workspace.context, parameters, buffers, &mut workspace.arena);
             }

@@ -171,7 +171,7 @@ impl<N: Network> Tape<N> {
         }
         self.stage = Stage::Empty;
         self.arena.prepare(info.name, info.training, batch)?;
-        inputs.write(&mut self.arena, info.inputs, |value| value.training);
+        inputs.write(&mut self.arena, info.inputs, |value| value.training, false);
         self.context.isa = Isa::active();
         N::training_pass(&mut self.context, &state.parameters, &mut state.buffers, &mut self.arena);
         self.context.random.step = self.context.random.step.wrapping_add(1);
@@ -187,7 +187,7 @@ impl<N: Network> Tape<N> {
         if found != expected {
             return Err(Error::GradientBatch { network: info.name, expected, found });
         }
-        gradients.write(&mut self.arena, info.outputs, |value| value.gradient);
+        gradients.write(&mut self.arena, info.outputs, |value| value.gradient, false);
         Ok(())
     }
 
@@ -197,13 +197,13 @@ impl<N: Network> Tape<N> {
         let [first, others @ ..] = N::INFO.outputs else { unreachable!("a network has an output") };
         let axes = BatchedShape::new(self.arena.batch(), first.shape);
         loss.check(axes.as_slice(), target)?;
-        let [output, gradient] = self.arena.get([first.training, first.gradient]);
-        let mean = loss.write(axes.as_slice(), output, target, gradient)?;
+        // The zeros first: an output that is the first one under another name has its place.
         for other in others {
             let [gradient] = self.arena.get([other.gradient]);
             gradient.fill(0.0);
         }
-        Ok(mean)
+        let [output, gradient] = self.arena.get([first.training, first.gradient]);
+        loss.write(axes.as_slice(), output, target, gradient)
     }
 
     pub(crate) fn backward(&mut self, state: &State, inputs: bool) -> Result<(), Error> {

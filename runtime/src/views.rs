@@ -44,8 +44,9 @@ pub trait Views<'a>: Sized {
     /// [`Error::Shape`] and [`Error::Batches`].
     fn batch(&self, network: &'static str, role: Role, values: &'static [ValueInfo]) -> Result<usize, Error>;
 
-    /// Copies the arrays, whatever their strides, into an arena that is prepared for their batch.
-    fn write(&self, arena: &mut Arena, values: &'static [ValueInfo], place: Place);
+    /// Copies the arrays, whatever their strides, into an arena that is prepared for their batch, or adds them to what is
+    /// there. Of several that have one place, each is added to those before.
+    fn write(&self, arena: &mut Arena, values: &'static [ValueInfo], place: Place, add: bool);
 
     /// Views of the values in an arena.
     fn read(arena: &'a Arena, values: &'static [ValueInfo], place: Place) -> Self;
@@ -65,12 +66,19 @@ impl<'a, D: Axes> Views<'a> for ArrayView<'a, f32, D> {
         }
     }
 
-    fn write(&self, arena: &mut Arena, values: &'static [ValueInfo], place: Place) {
+    fn write(&self, arena: &mut Arena, values: &'static [ValueInfo], place: Place, add: bool) {
         let axes = D::batched(arena.batch(), values[0].shape);
         let [floats] = arena.get([place(&values[0])]);
         match self.as_slice() {
-            Some(contiguous) => floats.copy_from_slice(contiguous),
-            None => ArrayViewMut::from_shape(axes, floats).expect("a planned value has its shape's size").assign(self),
+            Some(contiguous) if !add => floats.copy_from_slice(contiguous),
+            _ => {
+                let mut to = ArrayViewMut::from_shape(axes, floats).expect("a planned value has its shape's size");
+                if add {
+                    to += self;
+                } else {
+                    to.assign(self);
+                }
+            }
         }
     }
 
@@ -141,8 +149,11 @@ macro_rules! tuples {
                 Ok(first.1)
             }
 
-            fn write(&self, arena: &mut Arena, values: &'static [ValueInfo], place: Place) {
-                $(self.$axis.write(arena, &values[$axis..$axis + 1], place);)+
+            fn write(&self, arena: &mut Arena, values: &'static [ValueInfo], place: Place, add: bool) {
+                $({
+                    let again = values[..$axis].iter().any(|before| place(before) == place(&values[$axis]));
+                    self.$axis.write(arena, &values[$axis..$axis + 1], place, add || again);
+                })+
             }
 
             fn read(arena: &'a Arena, values: &'static [ValueInfo], place: Place) -> Self {

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 #[cfg(feature = "std")]
 use std::path::Path;
@@ -85,7 +86,12 @@ impl View for Tensor<'_> {
 
     fn data(&self) -> Cow<'_, [u8]> {
         match &self.numbers {
-            Numbers::F32(floats) => floats.iter().flat_map(|float| float.to_le_bytes()).collect(),
+            Numbers::F32(floats) => {
+                let mut bytes = vec![0; size_of_val(*floats)];
+                let (numbers, _) = bytes.as_chunks_mut();
+                numbers.iter_mut().zip(*floats).for_each(|(number, float)| *number = float.to_le_bytes());
+                bytes.into()
+            }
             Numbers::F64(number) => number.to_le_bytes().to_vec().into(),
             Numbers::U64(number) => number.to_le_bytes().to_vec().into(),
         }

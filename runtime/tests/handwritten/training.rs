@@ -137,6 +137,50 @@ fn several_outputs_have_gradients_each() {
 }
 
 #[test]
+fn outputs_that_are_one_value_add_their_gradients() {
+    #[castnet::network(spec = r#"
+            [network]
+            input = [2, 3]
+            outputs = ["scaled", "flat", "again"]
+
+            [[layer]]
+            name = "scaled"
+            type = "linear"
+            out_features = 3
+            bias = false
+
+            [[layer]]
+            name = "flat"
+            type = "flatten"
+
+            [[layer]]
+            name = "again"
+            type = "identity"
+            input = "scaled"
+        "#)]
+    pub struct Net;
+
+    let mut net = Net::new(1);
+    net.parameters_mut().copy_from_slice(&[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+    let input: Array3<f32> = crate::ramp((2, 2, 3), 0.7);
+    let (scaled, flat, again) = net.forward(input.view()).unwrap();
+    assert_eq!((&scaled, &again), (&input, &input));
+    assert_eq!(flat.shape(), [2, 6]);
+    assert!(flat.iter().eq(&input));
+
+    let mut tape = Tape::<Net>::new();
+    net.forward_train(&mut tape, input.view()).unwrap();
+    net.backward(&mut tape, (input.view(), flat.view(), (2.0 * &input).view())).unwrap();
+    let difference = &tape.input_gradients() - &(4.0 * &input);
+    assert!(difference.iter().all(|difference| difference.abs() < 1e-6));
+
+    net.forward_train(&mut tape, input.view()).unwrap();
+    net.backward_from_loss(&mut tape, Loss::Mse, &Array3::<f32>::zeros((2, 2, 3))).unwrap();
+    let difference = &tape.input_gradients() - &(&input / 6.0);
+    assert!(difference.iter().all(|difference| difference.abs() < 1e-6));
+}
+
+#[test]
 fn a_loss_can_be_named_where_the_spec_names_none() {
     let (a, b, c) = crate::parts(4);
     let mut trainer = Trainer::with_loss(Parts::new(0), Sgd::new(0.3), parts::LOSS);
