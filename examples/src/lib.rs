@@ -1,0 +1,13 @@
+//! What the examples of castnet share: data sets, pictures, and what they print.
+
+pub mod canvas;
+pub mod chart;
+pub mod digits;
+pub mod error;
+pub mod files;
+pub mod idx;
+pub mod options;
+pub mod photo;
+pub mod report;
+pub mod scenes;
+pub mod terminal;
