@@ -105,7 +105,7 @@ pub mod __private {
     pub use crate::state::State;
     pub use crate::{Error, Loss, Result, Tape, Target};
     pub use alloc::{boxed::Box, vec::Vec};
-    pub use core::convert::AsRef;
+    pub use core::convert::{AsRef, Into};
     pub use ndarray;
     #[cfg(feature = "std")]
     pub use std::path::Path;

@@ -145,6 +145,15 @@ pub(super) fn methods(item: &Item, types: &Types, predicts: bool) -> TokenStream
             #vis fn predict(&self, sample: #sample) -> #prediction {
                 castnet::Network::predict(self, sample)
             }
+
+            /// [`predict`](Self::predict), written over the prediction for another sample.
+            ///
+            /// # Errors
+            ///
+            /// Activations for which there is no memory.
+            #vis fn predict_into(&self, sample: #sample, prediction: &mut #prediction) -> castnet::Result<()> {
+                castnet::Network::predict_into(self, sample, prediction)
+            }
         }
     });
     quote! {
@@ -160,6 +169,15 @@ pub(super) fn methods(item: &Item, types: &Types, predicts: bool) -> TokenStream
         /// Inputs whose shapes are not the network's, or a batch that memory cannot hold.
         #vis fn forward(&self, inputs: #inputs) -> castnet::Result<#outputs> {
             castnet::Network::forward(self, inputs)
+        }
+
+        /// [`forward`](Self::forward), written over the outputs of another batch: nothing is allocated where that had the same size.
+        ///
+        /// # Errors
+        ///
+        /// As `forward`.
+        #vis fn forward_into(&self, inputs: #inputs, outputs: &mut #outputs) -> castnet::Result<()> {
+            castnet::Network::forward_into(self, inputs, outputs)
         }
 
         #predict
@@ -184,6 +202,20 @@ pub(super) fn methods(item: &Item, types: &Types, predicts: bool) -> TokenStream
             output_gradients: #output_views
         ) -> castnet::Result<()> {
             castnet::Network::backward(self, tape, output_gradients)
+        }
+
+        /// The loss of the first output on the tape, and from it the gradients of all parameters and inputs.
+        ///
+        /// # Errors
+        ///
+        /// A target that does not fit the output, or a tape without a forward pass.
+        #vis fn backward_from_loss<'target>(
+            &self,
+            tape: &mut castnet::Tape<Self>,
+            loss: castnet::Loss,
+            target: impl castnet::Into<castnet::Target<'target>>
+        ) -> castnet::Result<f32> {
+            castnet::Network::backward_from_loss(self, tape, loss, target)
         }
 
         /// All parameters in the order of the layers, flat; `INFO.parameters` has their names, shapes and offsets.
@@ -233,6 +265,11 @@ pub(super) fn methods(item: &Item, types: &Types, predicts: bool) -> TokenStream
         /// A file that cannot be written.
         #vis fn save(&self, path: impl castnet::AsRef<castnet::Path>) -> castnet::Result<()> {
             castnet::Network::save(self, path)
+        }
+
+        /// Parameters and buffers as the bytes of a safetensors file.
+        #vis fn to_bytes(&self) -> castnet::Vec<u8> {
+            castnet::Network::to_bytes(self)
         }
     }
 }
