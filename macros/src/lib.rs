@@ -9,7 +9,7 @@ use quote::{format_ident, quote};
 
 /// Compiles a network written in TOML into the struct that it stands on.
 ///
-/// ```ignore
+/// ```text
 /// #[castnet::network("specs/lenet5.toml")]
 /// pub struct LeNet5;
 /// ```
@@ -20,7 +20,8 @@ use quote::{format_ident, quote};
 /// - a path relative to the source file, where it begins with `./`: `"./lenet5.toml"`;
 /// - TOML in place: `spec = r#"…"#`.
 ///
-/// The struct keeps its name, visibility, attributes and doc comments; editing the file recompiles the crate. The generated
+/// The struct keeps its name, visibility, attributes and doc comments (`#[derive(Debug, Clone)]` goes below this attribute: above it,
+/// a derive would see a struct without fields); editing the file recompiles the crate. The generated
 /// type implements `castnet::Network` and has that trait's methods as its own.
 #[proc_macro_attribute]
 pub fn network(arguments: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {

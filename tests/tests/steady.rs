@@ -1,0 +1,190 @@
+//! What holds for a compiled network as a whole: results that do not depend on threads, agreement of instruction sets, loops that
+//! allocate nothing, memory that is not on the stack.
+
+use castnet::ndarray::Array4;
+use castnet::simd::{Isa, with_isa};
+use castnet::{Network, Sgd, Tape, Trainer, parallel, zeroed};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The system's allocator, counting.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The smallest chain with most kinds of work.
+#[castnet::network("../specs/lenet5.toml")]
+struct LeNet5;
+
+/// 100 MB of activations for one sample.
+#[castnet::network(spec = r#"
+    [network]
+    input = [4, 1024, 1024]
+    loss = "mse"
+
+    [[layer]]
+    name = "conv1"
+    type = "conv2d"
+    out_channels = 8
+    kernel_size = 3
+    padding = 1
+
+    [[layer]]
+    type = "relu"
+
+    [[layer]]
+    name = "conv2"
+    type = "conv2d"
+    out_channels = 8
+    kernel_size = 1
+
+    [[layer]]
+    type = "max_pool2d"
+    kernel_size = 4
+"#)]
+struct Large;
+
+/// Random layers and statistics of the batch.
+#[castnet::network(spec = r#"
+    [network]
+    input = [3, 12, 12]
+    loss = "cross_entropy"
+
+    [[layer]]
+    name = "conv"
+    type = "conv2d"
+    out_channels = 16
+    kernel_size = 3
+
+    [[layer]]
+    name = "bn"
+    type = "batch_norm2d"
+
+    [[layer]]
+    type = "rrelu"
+
+    [[layer]]
+    type = "dropout2d"
+    p = 0.2
+
+    [[layer]]
+    type = "flatten"
+
+    [[layer]]
+    type = "dropout"
+
+    [[layer]]
+    name = "fc"
+    type = "linear"
+    out_features = 5
+"#)]
+struct Random;
+
+/// Images without a pattern.
+fn images(shape: (usize, usize, usize, usize)) -> Array4<f32> {
+    let mut state = 1u32;
+    Array4::from_shape_simple_fn(shape, || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    })
+}
+
+/// Parameters and losses after some steps.
+fn trained<N>(net: N, images: &Array4<f32>, classes: usize) -> (Vec<f32>, Vec<u32>)
+where
+    N: castnet::NetworkWithLoss + for<'a> Network<Inputs<'a> = castnet::ndarray::ArrayView4<'a, f32>>,
+{
+    let labels: Vec<usize> = (0..images.shape()[0]).map(|i| i % classes).collect();
+    let mut trainer = Trainer::new(net, Sgd::new(0.05).momentum(0.9)).seed(3);
+    let losses = (0..4).map(|_| trainer.step(images.view(), &labels).expect("a step")).collect();
+    let bits = trainer.network().parameters().iter().map(|x| x.to_bits()).collect();
+    (losses, bits)
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let digits = images((33, 1, 28, 28));
+    let colours = images((7, 3, 12, 12));
+    let run = |threads| {
+        parallel::with_threads(threads, || (trained(LeNet5::new(1), &digits, 10), trained(Random::new(1), &colours, 5)))
+    };
+    let one = run(1);
+    for threads in [2, 3] {
+        assert_eq!(one, run(threads), "{threads} threads");
+    }
+}
+
+#[test]
+fn instruction_sets_agree() {
+    let digits = images((8, 1, 28, 28));
+    let (expected, _) = with_isa(Isa::Scalar, || trained(LeNet5::new(1), &digits, 10));
+    for &isa in Isa::detected() {
+        let (losses, _) = with_isa(isa, || trained(LeNet5::new(1), &digits, 10));
+        for (a, b) in losses.iter().zip(&expected) {
+            assert!((a - b).abs() <= 1e-4, "{isa}: {losses:?}, but scalar: {expected:?}");
+        }
+    }
+}
+
+#[test]
+fn steady_loops_allocate_nothing() {
+    let digits = images((16, 1, 28, 28));
+    let labels = [3usize; 16];
+    let mut trainer = Trainer::new(LeNet5::new(1), Sgd::new(0.05).momentum(0.9));
+    let net = LeNet5::new(2);
+    let sample = [[[0.25; 28]; 28]; 1];
+    let mut once = || {
+        trainer.step(digits.view(), &labels).expect("a step");
+        net.predict(&sample)
+    };
+    for _ in 0..3 {
+        once();
+    }
+    // Other tests of this program allocate beside this one: a steady loop is one that can run without any.
+    let quiet = (0..200).any(|_| {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        for _ in 0..3 {
+            once();
+        }
+        ALLOCATIONS.load(Ordering::Relaxed) == before
+    });
+    assert!(quiet, "every run of the loop allocated");
+}
+
+#[test]
+fn nothing_large_is_on_the_stack() {
+    const { assert!(Large::TRAINING_BYTES_PER_SAMPLE > 100_000_000) };
+    let work = || {
+        let mut net = Large::new(1);
+        let mut sample = zeroed::<[[[f32; 1024]; 1024]; 4]>();
+        sample[3][1023][1023] = 1.0;
+        let prediction = net.predict(&sample);
+        assert!(prediction.iter().flatten().flatten().all(|x| x.is_finite()));
+        let batch = Array4::zeros((1, 4, 1024, 1024));
+        let outputs = net.forward(batch.view()).expect("outputs");
+        let mut tape = Tape::new();
+        net.forward_train(&mut tape, batch.view()).expect("a pass");
+        net.backward(&mut tape, outputs.view()).expect("gradients");
+        let mut trainer = Trainer::new(net, Sgd::new(0.01));
+        assert!(trainer.step(batch.view(), outputs.view()).expect("a step").is_finite());
+    };
+    let thread = std::thread::Builder::new().stack_size(256 * 1024).spawn(work).expect("a thread");
+    thread.join().expect("the work fits into 256 KiB of stack");
+}

@@ -1,0 +1,217 @@
+//! A crate as a user writes it: strict lints, networks in all places, hostile names around them, edits of a spec.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::{env, fs};
+
+/// A crate in a folder of its own, with castnet as a dependency under a name.
+struct Crate {
+    folder: PathBuf,
+}
+
+impl Crate {
+    fn new(name: &str, dependency: &str) -> Self {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace around this crate");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("src/inner")).expect("a folder");
+        fs::create_dir_all(folder.join("specs")).expect("a folder");
+        let it = Self { folder };
+        let runtime = workspace.join("runtime").display().to_string();
+        let package = if dependency == "castnet" { "" } else { "package = \"castnet\", " };
+        it.write(
+            "Cargo.toml",
+            &format!(
+                "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n\
+                 {dependency} = {{ {package}path = {runtime:?} }}\n\n[workspace]\n"
+            ),
+        );
+        // The versions of this workspace: nothing is to be looked up.
+        fs::copy(workspace.join("Cargo.lock"), it.folder.join("Cargo.lock")).expect("the workspace's lock file");
+        it
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.folder.join(path), text).expect("a file");
+    }
+
+    /// `cargo COMMAND`, offline, with dependencies that all these crates share.
+    fn cargo(&self, command: &str) -> Output {
+        Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
+            .args([command, "--offline", "--all-targets"])
+            .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("user_crates"))
+            .env_remove("RUSTFLAGS")
+            .current_dir(&self.folder)
+            .output()
+            .expect("cargo runs")
+    }
+
+    #[track_caller]
+    fn passes(&self, command: &str) {
+        let output = self.cargo(command);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    #[track_caller]
+    fn fails(&self, command: &str, expected: &str) {
+        let output = self.cargo(command);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "it compiles");
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+fn spec(out_features: usize) -> String {
+    format!(
+        "[network]\ninput = [4]\nloss = \"mse\"\n\n[[layer]]\nname = \"fc\"\ntype = \"linear\"\nout_features = {out_features}\n"
+    )
+}
+
+#[test]
+fn an_edit_of_a_spec_recompiles_the_crate() {
+    let user = Crate::new("edits", "castnet");
+    let source = "//! A crate.\n\n/// Its network.\n#[castnet::network(\"specs/net.toml\")]\npub struct Net;\n\n\
+                  const _: () = assert!(Net::PARAMETER_COUNT == 10, \"not ten\");\n";
+    user.write("src/lib.rs", source);
+    user.write("specs/net.toml", &spec(2));
+    user.passes("check");
+    // Only the TOML file changes from here on.
+    user.write("specs/net.toml", &spec(3));
+    user.fails("check", "not ten");
+    user.write("specs/net.toml", &spec(0));
+    user.fails("check", "which must be 1 or more");
+    user.write("specs/net.toml", &spec(2));
+    user.passes("check");
+    fs::remove_file(user.folder.join("specs/net.toml")).expect("the spec is there");
+    user.fails("check", "cannot read the spec");
+}
+
+#[test]
+fn strict_lints_and_networks_everywhere() {
+    let user = Crate::new("strict", "castnet");
+    user.write("specs/net.toml", &spec(2));
+    user.write("src/inner/beside.toml", &spec(3));
+    user.write(
+        "src/lib.rs",
+        r##"//! A crate with strict lints.
+#![deny(warnings, missing_docs, unused, nonstandard_style, rust_2018_idioms, unreachable_pub)]
+#![deny(missing_debug_implementations, unused_qualifications, clippy::all)]
+#![forbid(unsafe_code)]
+
+pub mod inner;
+
+/// One network, with what a user puts around it.
+#[castnet::network("specs/net.toml")]
+#[derive(Debug, Clone)]
+pub struct First;
+
+/// Another in the same module.
+#[castnet::network(spec = r#"
+    [network]
+    inputs = { image = [2, 5, 5], extra = [3] }
+    outputs = ["conv1_out", "fc"]
+
+    [[layer]]
+    name = "Conv-1"
+    type = "conv2d"
+    input = "image"
+    out_channels = 4
+    kernel_size = 3
+    padding = 1
+
+    [[layer]]
+    name = "conv1_out"
+    type = "batch_norm2d"
+
+    [[layer]]
+    name = "flat"
+    type = "flatten"
+
+    [[layer]]
+    name = "loop"
+    type = "dropout"
+
+    [[layer]]
+    name = "all"
+    type = "concat"
+    inputs = ["loop", "extra"]
+
+    [[layer]]
+    name = "fc"
+    type = "linear"
+    out_features = 2
+"#)]
+#[derive(Debug)]
+pub struct Second;
+
+/// What a caller does with them.
+pub fn run() -> (f32, usize) {
+    #[castnet::network("specs/net.toml")]
+    #[derive(Debug)]
+    struct Local;
+
+    let scores = First::new(1).predict(&[0.0; 4]);
+    let (maps, classes) = Second::new(1).predict((&[[[0.0; 5]; 5]; 2], &[0.0; 3]));
+    let local = Local::new(2).predict(&[1.0; 4]);
+    (scores[0] + maps[0][0][0] + classes[0] + local[1], Second::PARAMETER_COUNT)
+}
+"##,
+    );
+    user.write(
+        "src/inner/mod.rs",
+        r#"//! Names that a generated network must not fall over.
+
+/// A name of the prelude.
+#[derive(Debug, Clone, Copy)]
+pub enum Option {
+    /// A name of the prelude.
+    None,
+    /// A name of the prelude.
+    Some(u8),
+}
+pub use self::Option::{None, Some};
+
+/// A name of the runtime.
+#[derive(Debug, Clone, Copy)]
+pub struct Context;
+/// A name of the runtime.
+#[derive(Debug, Clone, Copy)]
+pub struct Network;
+/// A name of the prelude.
+pub type Result = u8;
+/// A name of the prelude.
+#[derive(Debug, Clone, Copy)]
+pub struct Box;
+/// A name of a kernel.
+pub mod linear {}
+
+/// A network among them, its spec beside this file.
+#[castnet::network("./beside.toml")]
+#[derive(Debug)]
+pub(crate) struct Conv2d;
+
+/// What keeps it used.
+pub fn uses() -> (usize, Option, Option) {
+    (Conv2d::PARAMETER_COUNT, None, Some(1))
+}
+"#,
+    );
+    user.passes("clippy");
+}
+
+#[test]
+fn under_another_name() {
+    let user = Crate::new("renamed", "cn");
+    user.write("specs/net.toml", &spec(2));
+    user.write(
+        "src/lib.rs",
+        "//! A library with a network.\n#![deny(warnings)]\n\n/// The network.\n#[cn::network(\"specs/net.toml\")]\npub struct Net;\n",
+    );
+    // The binary uses the library's network.
+    user.write(
+        "src/main.rs",
+        "//! A program.\n#![deny(warnings)]\n\nfn main() {\n    let scores: [f32; 2] = renamed::Net::new(0).predict(&[0.0; 4]);\n    \
+         println!(\"{scores:?}\");\n}\n",
+    );
+    user.passes("check");
+}
