@@ -4,6 +4,8 @@
 mod golden;
 #[path = "build/module.rs"]
 mod module;
+#[path = "build/random.rs"]
+mod random;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=build");
     write(&out.join("golden.rs"), &golden::tests(&manifest));
+    write(&out.join("random.rs"), &random::tests());
 }
 
 /// Writes a file only where it changes: what includes it is not compiled again otherwise.

@@ -165,7 +165,7 @@ impl<'a> Case<'a> {
             .map(|output| self.values(&format!("train.grad_output.{}", output.name), Some(batch), output.shape))
             .collect();
         let upstream: Vec<&[f32]> = upstream.into_iter().collect::<Option<_>>()?;
-        let trained = subject.train(0, batch, inputs, &upstream);
+        let trained = subject.train(0, batch, inputs, &upstream, true);
         let trained = self.expect("training", trained)?;
         for (output, ours) in info.outputs.iter().zip(&trained.outputs) {
             self.compare(&format!("train.output.{}", output.name), Some(batch), output.shape, ours);

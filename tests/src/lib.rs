@@ -1,5 +1,7 @@
 //! What the tests of castnet as a whole share.
 
+pub mod check;
 pub mod flat;
 pub mod golden;
+pub mod nodes;
 pub mod subject;

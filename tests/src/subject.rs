@@ -1,5 +1,6 @@
 //! Any network behind one object: the runners of tests are compiled once and not once per network.
 
+use castnet::info::ValueInfo;
 use castnet::optim::Sgd;
 use castnet::{Network, NetworkInfo, Tape, Target, Trainer};
 
@@ -23,13 +24,15 @@ pub trait Subject {
     fn forward(&self, batch: usize, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>, castnet::Error>;
 
     /// Forward in training, and backward from these gradients of the outputs, on a tape whose random layers draw from the
-    /// seed.
+    /// seed. `poisoned`: a batch of NaN has gone through the tape before, twice as large, so that nothing that this pass does
+    /// not write itself can be right.
     fn train(
         &mut self,
         seed: u64,
         batch: usize,
         inputs: &[&[f32]],
         upstream: &[&[f32]],
+        poisoned: bool,
     ) -> Result<Trained, castnet::Error>;
 
     /// A trainer with stochastic gradient descent and the network's loss, for a network that names one. Takes the
@@ -139,9 +142,23 @@ where
         batch: usize,
         inputs: &[&[f32]],
         upstream: &[&[f32]],
+        poisoned: bool,
     ) -> Result<Trained, castnet::Error> {
         let mut tape = Tape::with_seed(seed);
         let network = self.network_mut();
+        if poisoned {
+            let (random, buffers) = (tape.random(), network.buffers().to_vec());
+            let nans = |values: &'static [ValueInfo]| -> Vec<Vec<f32>> {
+                values.iter().map(|value| vec![f32::NAN; 2 * batch * value.len()]).collect()
+            };
+            let (inputs, upstream) = (nans(N::INFO.inputs), nans(N::INFO.outputs));
+            let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+            let upstream: Vec<&[f32]> = upstream.iter().map(Vec::as_slice).collect();
+            network.forward_train(&mut tape, N::Inputs::from_flat(2 * batch, N::INFO.inputs, &inputs))?;
+            network.backward(&mut tape, N::OutputViews::from_flat(2 * batch, N::INFO.outputs, &upstream))?;
+            network.buffers_mut().copy_from_slice(&buffers);
+            tape.set_random(random);
+        }
         network.forward_train(&mut tape, N::Inputs::from_flat(batch, N::INFO.inputs, inputs))?;
         let outputs = tape.outputs().to_flat();
         network.backward(&mut tape, N::OutputViews::from_flat(batch, N::INFO.outputs, upstream))?;
