@@ -5,11 +5,14 @@
 
 pub mod args;
 pub mod blocks;
+pub mod cost;
 pub mod diagnostic;
 pub mod emit;
+pub mod fuse;
 pub mod gradient;
 pub mod graph;
 pub mod header;
+pub mod layout;
 pub mod memory;
 pub mod ops;
 pub mod program;
@@ -24,6 +27,13 @@ pub use emit::{Compiled, Item};
 pub use source::Source;
 
 use shape::Interface;
+
+/// The inference program of a compiled network: layers fused, layouts and algorithms chosen, memory planned.
+///
+/// No code is emitted from it yet.
+pub fn inference(compiled: &Compiled) -> memory::PlannedFrozen {
+    memory::plan_frozen(&compiled.shaped, layout::freeze(&compiled.shaped))
+}
 
 /// What is left of a spec with errors.
 #[derive(Debug)]

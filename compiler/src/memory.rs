@@ -3,8 +3,11 @@
 //! Offsets are floats per sample and are scaled by the batch at run time: two storages that do not overlap for one sample do not
 //! overlap for any number. Storages that do not grow with the batch lie in a region of their own, in front.
 
+use crate::layout::Frozen;
 use crate::ops::Extent;
 use crate::program::{Program, StorageId};
+use crate::shape::Shaped;
+use std::collections::HashMap;
 
 /// Offsets are multiples of this many floats: one cache line and one AVX-512 vector, 64 bytes.
 const ALIGNMENT: usize = 16;
@@ -40,17 +43,21 @@ struct Life {
 /// (greedy by size: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020).
 pub fn plan(program: Program) -> Planned {
     let lives = lives(&program);
-    let mut places = vec![Place::Fixed(0, 0); program.storages.len()];
+    let extents: Vec<Extent> = program.storages.iter().map(|storage| storage.extent).collect();
+    let (places, size) = assign(&extents, &lives);
+    Planned { program, places, size }
+}
+
+/// Places for storages of these sizes and lives, and the size of the arena that holds them.
+fn assign(extents: &[Extent], lives: &[Life]) -> (Vec<Place>, Extent) {
+    let mut places = vec![Place::Fixed(0, 0); extents.len()];
     let mut size = Extent::default();
     for fixed in [false, true] {
-        let floats = |id: StorageId| {
-            let extent = program.storages[id].extent;
-            if fixed { extent.fixed } else { extent.per_sample }
-        };
-        let mut order: Vec<StorageId> = (0..program.storages.len()).filter(|&id| floats(id) > 0).collect();
+        let floats = |id: usize| if fixed { extents[id].fixed } else { extents[id].per_sample };
+        let mut order: Vec<usize> = (0..extents.len()).filter(|&id| floats(id) > 0).collect();
         order.sort_by_key(|&id| (std::cmp::Reverse(floats(id)), lives[id].from, id));
         // Placed so far, by offset: (from, to, storage).
-        let mut placed: Vec<(usize, usize, StorageId)> = Vec::with_capacity(order.len());
+        let mut placed: Vec<(usize, usize, usize)> = Vec::with_capacity(order.len());
         for id in order {
             let room = floats(id).next_multiple_of(ALIGNMENT);
             let mut at = 0;
@@ -76,7 +83,66 @@ pub fn plan(program: Program) -> Planned {
             }
         }
     }
-    Planned { program, places, size }
+    (places, size)
+}
+
+/// The inference program with its places.
+#[derive(Debug)]
+pub struct PlannedFrozen {
+    /// The program.
+    pub frozen: Frozen,
+    /// The place of each value; that of its home counts.
+    pub places: Vec<Place>,
+    /// The place of what a layer saves (indices, statistics), by node.
+    pub saved: HashMap<usize, Place>,
+    /// The size of the arena.
+    pub size: Extent,
+}
+
+/// Gives every value of the inference program its place.
+pub fn plan_frozen(shaped: &Shaped, frozen: Frozen) -> PlannedFrozen {
+    let values = frozen.values.len();
+    let mut extents: Vec<Extent> = (0..values).map(|id| Extent::per_sample(frozen.floats(id))).collect();
+    let mut lives: Vec<Option<Life>> = vec![None; values];
+    let mut storages: HashMap<usize, usize> = HashMap::new();
+    let end = frozen.calls.len() + 1;
+    for (i, call) in frozen.calls.iter().enumerate() {
+        let homes = call.inputs.iter().chain([&call.output]).map(|&id| frozen.values[id].home);
+        let mut touched: Vec<usize> = homes.collect();
+        let own = call.saves.then_some(call.fused.main).filter(|&node| !shaped.nodes[node].op.saved().is_empty());
+        for node in own.into_iter().chain(call.indices) {
+            touched.push(*storages.entry(node).or_insert_with(|| {
+                extents.push(shaped.nodes[node].op.saved());
+                lives.push(None);
+                extents.len() - 1
+            }));
+        }
+        for id in touched {
+            touch(&mut lives[id], i + 1);
+        }
+    }
+    for &id in &frozen.inputs {
+        touch(&mut lives[frozen.values[id].home], 0);
+    }
+    for &id in &frozen.outputs {
+        touch(&mut lives[frozen.values[id].home], end);
+    }
+    // A value that lies in another's buffer takes no room of its own.
+    for (id, value) in frozen.values.iter().enumerate() {
+        if value.home != id {
+            extents[id] = Extent::default();
+        }
+    }
+    let lives: Vec<Life> = lives.into_iter().map(|life| life.unwrap_or(Life { from: 0, to: end })).collect();
+    let (places, size) = assign(&extents, &lives);
+    let saved = storages.into_iter().map(|(node, id)| (node, places[id])).collect();
+    PlannedFrozen { frozen, places, saved, size }
+}
+
+fn touch(life: &mut Option<Life>, at: usize) {
+    let life = life.get_or_insert(Life { from: at, to: at });
+    life.from = life.from.min(at);
+    life.to = life.to.max(at);
 }
 
 /// From the first step that takes a storage to the last. Inputs are there before the first step, outputs until after the last
@@ -87,11 +153,7 @@ fn lives(program: &Program) -> Vec<Life> {
     let loss = program.forward + 1;
     let end = program.steps.len() + 2;
     let mut lives: Vec<Option<Life>> = vec![None; program.storages.len()];
-    let mut touch = |id: StorageId, at: usize| {
-        let life = lives[id].get_or_insert(Life { from: at, to: at });
-        life.from = life.from.min(at);
-        life.to = life.to.max(at);
-    };
+    let mut touch = |id: StorageId, at: usize| touch(&mut lives[id], at);
     for (i, step) in program.steps.iter().enumerate() {
         let at = if i < program.forward { i + 1 } else { i + 2 };
         for operand in &step.operands {

@@ -1,6 +1,6 @@
 //! Elementwise activations without parameters: one kernel with a variant each.
 
-use super::{Call, Gradient, Layer, LayerType, Op, Reads};
+use super::{Call, Gradient, Layer, LayerType, Op, Reads, Role};
 use crate::shape::{Checked, Infer};
 use crate::tokens::float;
 use proc_macro2::TokenStream;
@@ -106,6 +106,10 @@ impl Op for Activation {
         let input = call.input();
         let saved = if self.saves_output() { quote!(output) } else { quote!(#input) };
         quote!(castnet::activation::backward(context, #activation, #saved, grad_output, grad_input);)
+    }
+
+    fn role(&self) -> Role {
+        Role::Activation(*self)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `adaptive_avg_pool2d` and `adaptive_max_pool2d`: windows as many as the result has pixels.
 
 use super::pool::check_plane;
-use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
+use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads, Role};
 use crate::args::{Arg, Args};
 use crate::shape::{Checked, Infer, Shape};
 use crate::tokens::ints;
@@ -99,6 +99,10 @@ impl Op for AdaptivePoolOp {
                 quote!(castnet::adaptive_pool2d::max_backward(context, &#op, saved, grad_output, grad_input);)
             }
         }
+    }
+
+    fn role(&self) -> Role {
+        Role::Blocked(if self.kind == Kind::Max { "adaptive_max_pool2d" } else { "adaptive_avg_pool2d" })
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::affine::{self, split, split_gradients};
 use super::init::{self, Init, WeightInit};
-use super::{BufferDecl, Call, Extent, Gradient, Layer, LayerType, Op, Parameter, Reads};
+use super::{BufferDecl, Call, Extent, Gradient, Layer, LayerType, Op, Parameter, Reads, Role};
 use crate::args::{Arg, Args};
 use crate::shape::{Checked, Infer};
 use crate::tokens::{float, int};
@@ -162,6 +162,10 @@ impl Op for BatchNormOp {
             #split
             castnet::batch_norm::backward_parameters(context, &#op, #input, saved, grad_output, grad_weight, grad_bias);
         }
+    }
+
+    fn role(&self) -> Role {
+        if self.track_running_stats { Role::Affine { eps: self.eps } } else { Role::Plain }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Layers that combine several inputs element by element: `add` and `mul`.
 
-use super::{Call, Gradient, Layer, LayerType, Op, Reads};
+use super::{Call, Gradient, Layer, LayerType, Op, Reads, Role};
 use crate::shape::{Checked, Infer, Shape};
 use crate::tokens::{int, ints};
 use proc_macro2::TokenStream;
@@ -99,6 +99,13 @@ impl Op for CombineOp {
             Combine::Product => quote! {
                 castnet::elementwise::mul_backward(context, &#op, &[#(#inputs),*], #which, grad_output, grad_input);
             },
+        }
+    }
+
+    fn role(&self) -> Role {
+        match self.combine {
+            Combine::Sum => Role::Add,
+            Combine::Product => Role::Mul,
         }
     }
 }

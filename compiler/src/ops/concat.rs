@@ -1,7 +1,7 @@
 //! `concat`: inputs one behind the other along an axis.
 
 use super::flatten::axis;
-use super::{Call, Gradient, Layer, LayerType, Op, Reads};
+use super::{Call, Gradient, Layer, LayerType, Op, Reads, Role};
 use crate::args::{Arg, Args};
 use crate::shape::{Checked, Infer};
 use crate::tokens::{int, ints};
@@ -88,6 +88,10 @@ impl Op for ConcatOp {
     fn backward_input(&self, call: &Call, which: usize) -> TokenStream {
         let (op, which) = (&call.op, int(which));
         quote!(castnet::concat::backward(context, &#op, #which, grad_output, grad_input);)
+    }
+
+    fn role(&self) -> Role {
+        Role::Concat { channels: self.outer == 1 }
     }
 }
 

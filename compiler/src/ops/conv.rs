@@ -2,7 +2,7 @@
 
 use super::init::{self, Init, WeightInit};
 use super::window::{Padding, PaddingMode, Reach, padded_window, sizes_text};
-use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
+use super::{Call, Convolution, Gradient, Layer, LayerType, Op, Parameter, Reads, Role};
 use crate::args::{Arg, Args, list_names};
 use crate::shape::{Checked, Infer, Shape};
 use crate::tokens::{int, ints};
@@ -282,6 +282,17 @@ impl Op for ConvOp {
             castnet::conv2d::backward_weight(context, &#op, #input, grad_output, #weight);
             #bias
         }
+    }
+
+    fn role(&self) -> Role {
+        Role::Convolution(Convolution {
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: self.padding,
+            dilation: self.dilation,
+            groups: self.groups,
+            zero_padded: self.padding_mode == PaddingMode::Zeros || self.padding == [0, 0],
+        })
     }
 }
 

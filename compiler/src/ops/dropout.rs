@@ -1,6 +1,6 @@
 //! `dropout` and `dropout2d`: random in training, nothing in evaluation.
 
-use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
+use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads, Role};
 use crate::args::Args;
 use crate::shape::{Checked, Infer};
 use crate::tokens::{float, int, long};
@@ -98,6 +98,10 @@ impl Op for DropoutOp {
             Kind::Elements => quote!(castnet::dropout::backward(context, saved, grad_output, grad_input);),
             Kind::Channels => quote!(castnet::dropout::backward2d(context, #inner, saved, grad_output, grad_input);),
         }
+    }
+
+    fn role(&self) -> Role {
+        Role::Nothing
     }
 }
 

@@ -1,6 +1,6 @@
 //! Layers that only rename: `flatten` and `identity`.
 
-use super::{Call, Gradient, Layer, LayerType, Op, Reads};
+use super::{Call, Gradient, Layer, LayerType, Op, Reads, Role};
 use crate::args::{Arg, Args};
 use crate::shape::{Checked, Infer, Shape};
 use proc_macro2::TokenStream;
@@ -47,7 +47,7 @@ impl Layer for Flatten {
             1 if shape.rank() > 1 => Some(format!("{shape} flattened to {}", output.0[0])),
             _ => None,
         };
-        Some(Checked { output, story, op: Box::new(Alias) })
+        Some(Checked { output, story, op: Box::new(Alias { renames: true }) })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -86,7 +86,7 @@ struct Identity;
 
 impl Layer for Identity {
     fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
-        Checked::new(cx.input().shape.clone(), Alias)
+        Checked::new(cx.input().shape.clone(), Alias { renames: false })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -96,7 +96,10 @@ impl Layer for Identity {
 
 /// The result is the input under another shape. Where it must be a value of its own (an output of the network), it is copied.
 #[derive(Debug)]
-pub(super) struct Alias;
+pub(super) struct Alias {
+    /// Whether the shape is another.
+    renames: bool,
+}
 
 impl Op for Alias {
     fn is_alias(&self, _training: bool) -> bool {
@@ -118,5 +121,9 @@ impl Op for Alias {
 
     fn backward_input(&self, _: &Call, _: usize) -> TokenStream {
         quote!(castnet::elementwise::copy(context, grad_output, grad_input);)
+    }
+
+    fn role(&self) -> Role {
+        if self.renames { Role::Flatten } else { Role::Nothing }
     }
 }

@@ -1,7 +1,7 @@
 //! `linear`: a matrix on the last axis.
 
 use super::init::{self, WeightInit};
-use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
+use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads, Role};
 use crate::args::{Arg, Args};
 use crate::shape::{Checked, Infer, Shape};
 use crate::tokens::int;
@@ -107,5 +107,9 @@ impl Op for LinearOp {
             castnet::linear::backward_weight(context, &#op, #input, grad_output, #weight);
             #bias
         }
+    }
+
+    fn role(&self) -> Role {
+        Role::Linear { in_features: self.in_features, out_features: self.out_features, rows: self.rows }
     }
 }

@@ -1,6 +1,6 @@
 //! The layers: one file per family, with its arguments, checks, shapes, gradient and emission. Each is registered in [`LAYERS`].
 
-mod activation;
+pub mod activation;
 mod adaptive_pool;
 mod affine;
 mod batch_norm;
@@ -237,11 +237,61 @@ impl Call {
     }
 }
 
-/// What inference may make of a layer beyond calling it: what can be folded into the layer before.
+/// What the inference program may make of a layer beyond calling its function.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Role {
-    /// Nothing special: it is called.
+    /// Its function is called on plain values.
     Plain,
+    /// Evaluation passes its input on as it is.
+    Nothing,
+    /// Evaluation gives its input another shape.
+    Flatten,
+    /// A convolution: it has kernels of its own, and takes in what follows it.
+    Convolution(Convolution),
+    /// A linear layer with its sizes; `rows` is the product of a sample's leading axes.
+    Linear {
+        /// Features that flow in.
+        in_features: usize,
+        /// Features that come out.
+        out_features: usize,
+        /// Product of the leading axes of a sample.
+        rows: usize,
+    },
+    /// A batch norm with running statistics: a factor and an addend for each channel.
+    Affine {
+        /// What is added to the variance.
+        eps: f32,
+    },
+    /// An activation that may be applied where its input is made.
+    Activation(activation::Activation),
+    /// A sum of its inputs.
+    Add,
+    /// A product of its inputs.
+    Mul,
+    /// One behind the other.
+    Concat {
+        /// Whether along the channels.
+        channels: bool,
+    },
+    /// A layer on maps whose kernel for blocked values takes the same descriptor of sizes: the kernel's module.
+    Blocked(&'static str),
+}
+
+/// The form of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Convolution {
+    /// Rows and columns of the kernel.
+    pub kernel: [usize; 2],
+    /// Strides down and across.
+    pub stride: [usize; 2],
+    /// Padding above and to the left.
+    pub padding: [usize; 2],
+    /// Distances between taps, down and across.
+    pub dilation: [usize; 2],
+    /// Runs of channels that do not mix.
+    pub groups: usize,
+    /// Whether the padding is zeros.
+    pub zero_padded: bool,
 }
 
 /// A layer with everything known: what the later stages use. The bodies of generated functions are its tokens.

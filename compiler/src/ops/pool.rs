@@ -3,7 +3,7 @@
 
 use super::conv::{two_axes, with_height};
 use super::window::{Reach, axis_name, padded_window, sizes_text};
-use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
+use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads, Role};
 use crate::args::{Arg, Args};
 use crate::shape::{Checked, Infer, Shape};
 use crate::tokens::{int, ints};
@@ -280,6 +280,10 @@ impl Op for PoolOp {
             Kind::Max => quote!(castnet::max_pool2d::backward(context, &#op, saved, grad_output, grad_input);),
             Kind::Average { .. } => quote!(castnet::avg_pool2d::backward(context, &#op, grad_output, grad_input);),
         }
+    }
+
+    fn role(&self) -> Role {
+        Role::Blocked(if self.kind == Kind::Max { "max_pool2d" } else { "avg_pool2d" })
     }
 }
 

@@ -1,7 +1,7 @@
 //! `upsample`: larger (or smaller) maps by a factor.
 
 use super::window::axis_name;
-use super::{Call, Gradient, Layer, LayerType, Op, Reads};
+use super::{Call, Gradient, Layer, LayerType, Op, Reads, Role};
 use crate::args::{Arg, Args, Numbers};
 use crate::shape::{Checked, Infer, Shape, describe};
 use crate::tokens::{double, ints};
@@ -144,6 +144,10 @@ impl Op for UpsampleOp {
     fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
         let op = &call.op;
         quote!(castnet::upsample::backward(context, &#op, grad_output, grad_input);)
+    }
+
+    fn role(&self) -> Role {
+        Role::Blocked("upsample")
     }
 }
 
