@@ -1,0 +1,97 @@
+//! Times the network of `CASTNET_SPEC` (from the workspace's root; LeNet-5 without it), with random weights and inputs.
+//!
+//! ```text
+//! CASTNET_SPEC=specs/lenet5.toml cargo run --release -p castnet-benches --bin time -- --batch 32 --threads 1 --train
+//! ```
+//!
+//! Printed last is the median of the seconds of one pass, or of one training step: what `benches/peers/peers.py` takes as `--ours`.
+
+use castnet::arena::Arena;
+use castnet::ndarray::ArrayD;
+use castnet::views::Views;
+use castnet::{Loss, Network, Sgd, Target, Trainer, parallel, simd::Isa};
+use clap::Parser;
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+include!(concat!(env!("OUT_DIR"), "/network.rs"));
+
+/// Times the network of `CASTNET_SPEC`.
+#[derive(Parser)]
+struct Options {
+    /// Samples in a batch
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// Threads; without it all cores, or what CASTNET_NUM_THREADS or RAYON_NUM_THREADS says
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    threads: Option<u32>,
+    /// One step of SGD with momentum in place of one forward pass
+    #[arg(long)]
+    train: bool,
+    /// Seconds to measure for
+    #[arg(long, default_value_t = 0.5)]
+    seconds: f64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    match options.threads {
+        Some(threads) => parallel::with_threads(threads as usize, || run(&options)),
+        None => run(&options),
+    }
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let (info, batch) = (Net::INFO, options.batch as usize);
+    // An arena is where views of all inputs can be had for any network.
+    let mut arena = Arena::new();
+    arena.prepare(info.name, info.training, batch)?;
+    let mut state = 1u32;
+    for input in info.inputs {
+        let [floats] = arena.get([input.training]);
+        floats.fill_with(|| random(&mut state));
+    }
+    let inputs = || <<Net as Network>::Inputs<'_> as Views<'_>>::read(&arena, info.inputs, |value| value.training);
+    let net = Net::new(0);
+    let seconds = if options.train {
+        let loss = info.loss.unwrap_or(Loss::CrossEntropy);
+        let mut trainer = Trainer::with_loss(net, Sgd::new(0.01).momentum(0.9), loss);
+        let shape = info.outputs[0].shape;
+        if matches!(loss, Loss::CrossEntropy | Loss::Nll) {
+            let labels = vec![0usize; batch * shape[1..].iter().product::<usize>()];
+            median(options.seconds, || trainer.step(inputs(), &labels).map(drop))?
+        } else {
+            let shape: Vec<usize> = [batch].into_iter().chain(shape.iter().copied()).collect();
+            let target = ArrayD::from_shape_simple_fn(shape, || random(&mut state).abs());
+            median(options.seconds, || trainer.step(inputs(), Target::Values(target.view())).map(drop))?
+        }
+    } else {
+        median(options.seconds, || net.forward(inputs()).map(drop))?
+    };
+    let what = if options.train { "training step" } else { "forward pass" };
+    println!("one {what}, batch {batch}, {} thread(s), {}", parallel::threads(), Isa::active());
+    println!("{seconds}");
+    Ok(())
+}
+
+/// A number between -1 and 1.
+fn random(state: &mut u32) -> f32 {
+    *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+    (*state >> 8) as f32 / (1 << 23) as f32 - 1.0
+}
+
+/// The median of the seconds of `f`, after two runs that do not count.
+fn median(seconds: f64, mut f: impl FnMut() -> castnet::Result<()>) -> castnet::Result<f64> {
+    for _ in 0..2 {
+        f()?;
+    }
+    let mut times = Vec::new();
+    let start = Instant::now();
+    while times.len() < 3 || start.elapsed() < Duration::from_secs_f64(seconds) {
+        let start = Instant::now();
+        f()?;
+        times.push(start.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
