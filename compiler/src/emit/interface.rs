@@ -73,11 +73,13 @@ fn nested(shape: &Shape) -> TokenStream {
 }
 
 /// Documentation that is appended to the user's own: what the network is, and its layers.
+///
+/// Shapes stand in backticks: rustdoc takes a bare `[10]` for a link.
 pub(super) fn documentation(shaped: &Shaped, source: &Source, parameter_count: usize) -> Vec<String> {
     let list = |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().join(", ");
     let inputs =
-        shaped.header.inputs.iter().zip(&shaped.inputs).map(|(input, shape)| format!("`{}` {shape}", input.name));
-    let outputs = shaped.outputs.iter().map(|&value| format!("`{}` {}", shaped.name(value), shaped.shape(value)));
+        shaped.header.inputs.iter().zip(&shaped.inputs).map(|(input, shape)| format!("`{}` `{shape}`", input.name));
+    let outputs = shaped.outputs.iter().map(|&value| format!("`{}` `{}`", shaped.name(value), shaped.shape(value)));
     let macs: u64 = shaped.nodes.iter().fold(0, |sum, node| sum.saturating_add(node.op.macs()));
     let mut lines = vec![
         String::new(),
@@ -97,7 +99,7 @@ pub(super) fn documentation(shaped: &Shaped, source: &Source, parameter_count: u
     for node in &shaped.nodes {
         let count: usize = node.op.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
         let count = if count > 0 { grouped(count as u64) } else { String::new() };
-        lines.push(format!("| `{}` | {} | {} | {count} |", node.site.name, node.site.kind, node.output));
+        lines.push(format!("| `{}` | {} | `{}` | {count} |", node.site.name, node.site.kind, node.output));
     }
     lines
 }

@@ -206,11 +206,11 @@ fn call(shaped: &Shaped, names: &Names, offsets: &Offsets, node: usize) -> Call 
 
 fn shapes(shaped: &Shaped, node: usize) -> String {
     let it = &shaped.nodes[node];
-    let inputs: Vec<String> = it.inputs.iter().map(|&value| shaped.shape(value).to_string()).collect();
-    format!("{} -> {}", inputs.join(", "), it.output)
+    let inputs: Vec<String> = it.inputs.iter().map(|&value| format!("`{}`", shaped.shape(value))).collect();
+    format!("{} -> `{}`", inputs.join(", "), it.output)
 }
 
-/// `` `conv1` (conv2d), specs/lenet5.toml:8: [1, 28, 28] -> [6, 28, 28]; 156 parameters, 117,600 multiply-accumulates. ``
+/// `` `conv1` (conv2d), specs/lenet5.toml:8: `[1, 28, 28]` -> `[6, 28, 28]`; 156 parameters, 117,600 multiply-accumulates. ``
 pub(super) fn forward_doc(shaped: &Shaped, source: &Source, node: usize) -> String {
     let it = &shaped.nodes[node];
     let count: usize = it.op.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();

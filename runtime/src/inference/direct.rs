@@ -1,6 +1,6 @@
 //! Direct convolution between blocked values: every kernel size, stride and dilation, 1x1 and grouped ones included.
 //!
-//! The loops around the register tile ([`super::tile`]) are, from outside in: groups of output channels (32, or 16 for the last or
+//! The loops around the register tile (`tile`) are, from outside in: groups of output channels (32, or 16 for the last or
 //! where the convolution's own groups ask for it), samples, rows, columns. A tile passes once over all taps of its pixels, so sums
 //! are never written and read again, and the order of summation does not depend on how the work is cut.
 //!
