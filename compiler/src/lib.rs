@@ -15,6 +15,7 @@ pub mod header;
 pub mod layout;
 pub mod memory;
 pub mod ops;
+mod order;
 pub mod program;
 pub mod shape;
 pub mod source;
