@@ -1,12 +1,11 @@
-//! What every convolution of the inference program shares: the descriptor, the weights that go into packing, the checks.
+//! What every convolution of the inference program shares: the descriptor and the checks.
 
 use super::blocked::Blocked;
 use crate::kernels::activation::Activation;
 
 /// A convolution between blocked values, with all that is fused into it.
 ///
-/// `output = activation(conv(input, weight) * scale + shift + bias * scale + residual)`, the convolution being PyTorch's `conv2d`
-/// (a cross-correlation). The output's size follows from its descriptor; padding below and to the right is whatever that size reads.
+/// `output = activation(norm(conv(input, weight) + bias) + residual)`, the convolution being PyTorch's `conv2d` (a cross-correlation). The output's size follows from its descriptor; padding below and to the right is whatever that size reads.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockedConv2d {
     /// The input `[ic, h, w]`. Its halo holds at least the padding (Winograd alone needs none).
@@ -102,60 +101,5 @@ impl BlockedConv2d {
                 && last[1] <= self.padding[1] + self.input.width + right,
             "the input's halo is smaller than the padding: {self:?}"
         );
-    }
-}
-
-/// The trained weights of a convolution and what is folded into them, in PyTorch's layouts.
-///
-/// The packed weights compute `conv(x, weight) * scale + (bias * scale + shift)`: a batch norm in evaluation mode is
-/// `scale = gamma / sqrt(var + eps)`, `shift = beta - mean * scale`. Folding is done in f64 and rounded once.
-#[derive(Clone, Copy, Debug)]
-pub struct Weights<'a> {
-    /// `[oc, ic / groups, kh, kw]`
-    pub weight: &'a [f32],
-    /// `[oc]`
-    pub bias: Option<&'a [f32]>,
-    /// `[oc]`: a factor for each output channel.
-    pub scale: Option<&'a [f32]>,
-    /// `[oc]`: an addend for each output channel.
-    pub shift: Option<&'a [f32]>,
-}
-
-impl<'a> Weights<'a> {
-    /// Weights and bias with nothing folded in.
-    pub const fn new(weight: &'a [f32], bias: Option<&'a [f32]>) -> Self {
-        Self { weight, bias, scale: None, shift: None }
-    }
-
-    /// Asserts the lengths.
-    ///
-    /// # Panics
-    /// When one does not fit.
-    pub(crate) fn check(&self, weight_len: usize, channels: usize) {
-        assert_eq!(self.weight.len(), weight_len, "floats of the weight");
-        for (name, values) in [("bias", self.bias), ("scale", self.scale), ("shift", self.shift)] {
-            if let Some(values) = values {
-                assert_eq!(values.len(), channels, "floats of the {name}");
-            }
-        }
-    }
-
-    /// The factor of an output channel.
-    pub(crate) fn factor(&self, channel: usize) -> f64 {
-        self.scale.map_or(1.0, |scale| f64::from(scale[channel]))
-    }
-
-    /// The folded bias of an output channel.
-    pub(crate) fn offset(&self, channel: usize) -> f32 {
-        let bias = self.bias.map_or(0.0, |bias| f64::from(bias[channel]));
-        let shift = self.shift.map_or(0.0, |shift| f64::from(shift[channel]));
-        (bias * self.factor(channel) + shift) as f32
-    }
-
-    /// Writes the folded biases, zeros after the last channel.
-    pub(crate) fn write_bias(&self, channels: usize, packed: &mut [f32]) {
-        for (channel, value) in packed.iter_mut().enumerate() {
-            *value = if channel < channels { self.offset(channel) } else { 0.0 };
-        }
     }
 }

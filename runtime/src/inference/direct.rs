@@ -12,9 +12,10 @@
 //! multiplications, still at full vectors.
 
 use super::blocked::BLOCK;
-use super::convolution::{BlockedConv2d, Weights};
+use super::convolution::BlockedConv2d;
 use super::epilogue::Epilogue;
-use super::tile::{self, Strip, Taps};
+use super::tile::{self, Strip, Taps, segments};
+use super::weights::Weights;
 use crate::kernels::Context;
 use crate::parallel::{self, Disjoint};
 use crate::simd::Isa;
@@ -94,6 +95,7 @@ pub fn pack(op: &BlockedConv2d, weights: &Weights, packed: &mut [f32]) {
             packed[span.weights..span.weights + span.len(op)].chunks_exact_mut(span.block_len(op)).enumerate()
         {
             let block = span.block + index;
+            let factors = weights.factors(block, op.output.channels);
             let mut rows = packed.chunks_exact_mut(BLOCK);
             let mut from = span.first;
             let end = span.first + span.depth;
@@ -107,7 +109,7 @@ pub fn pack(op: &BlockedConv2d, weights: &Weights, packed: &mut [f32]) {
                             let belongs = output < op.output.channels && output / outputs == channel / inputs;
                             *value = if belongs {
                                 let weight = weights.weight[(output * inputs + channel % inputs) * kh * kw + tap];
-                                (f64::from(weight) * weights.factor(output)) as f32
+                                (f64::from(weight) * factors[lane]) as f32
                             } else {
                                 0.0
                             };
@@ -295,16 +297,6 @@ impl Job<'_> {
     }
 }
 
-/// Cuts `from..to` into pieces of at most `limit` elements whose lengths differ by at most one: `(start, length, count)` of the longer
-/// pieces, then of the shorter.
-fn segments(from: usize, to: usize, limit: usize) -> impl Iterator<Item = (usize, usize, usize)> {
-    let len = to - from;
-    let pieces = len.div_ceil(limit);
-    let (short, longer) = (len / pieces.max(1), len % pieces.max(1));
-    let split = from + longer * (short + 1);
-    [(from, short + 1, longer), (split, short, pieces - longer)].into_iter().filter(|&(_, _, count)| count > 0)
-}
-
 /// How the work of a run is cut into tasks.
 struct Grid {
     /// The whole: output groups, samples, rows, columns.
@@ -385,21 +377,6 @@ mod tests {
     use crate::kernels::activation::Activation;
 
     const DIRECT: Algorithm = Algorithm { packed_len, pack, run, error: 1.0 };
-
-    #[test]
-    fn segments_cover_every_element_once() {
-        for limit in 1..=14 {
-            for len in 1..100 {
-                let mut at = 3;
-                for (start, width, count) in segments(3, 3 + len, limit) {
-                    assert_eq!(start, at);
-                    assert!(width > 0 && width <= limit);
-                    at += width * count;
-                }
-                assert_eq!(at, 3 + len);
-            }
-        }
-    }
 
     #[test]
     fn every_tile() {

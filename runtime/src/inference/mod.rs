@@ -1,4 +1,17 @@
 //! The kernels of the frozen inference program: blocked layouts, packed weights, everything fused that can be.
+//!
+//! Values lie as [`Blocked`] says. Every kernel is a module with the same functions over a descriptor of sizes, which generated code
+//! builds as a constant:
+//!
+//! - `packed_len(op)`: floats of the packed weights, a `const fn`;
+//! - `pack(op, weights, packed)`: writes them, once, from PyTorch's layout, with batch norm folded in ([`Weights`]);
+//! - `run(context, op, input, packed, residual, output)`: computes the interior of the output for all samples that the slices hold,
+//!   with bias, residual and activation. It allocates nothing once the context has grown, and its results do not depend on the number
+//!   of threads, bit by bit, nor on how many samples are computed together.
+//!
+//! | module | computes |
+//! |---|---|
+//! | [`direct`] | every convolution between blocked values, 1x1 and grouped ones included |
 
 pub mod blocked;
 pub mod convolution;
@@ -7,6 +20,8 @@ mod epilogue;
 #[cfg(all(test, feature = "std"))]
 mod testing;
 mod tile;
+pub mod weights;
 
 pub use blocked::{BLOCK, Blocked};
-pub use convolution::{BlockedConv2d, Weights};
+pub use convolution::BlockedConv2d;
+pub use weights::{BatchNorm, Weights};

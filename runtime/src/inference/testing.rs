@@ -1,6 +1,6 @@
 //! How the blocked convolutions are held against a plain one, in f64 and NCHW.
 
-use super::{Blocked, BlockedConv2d, Weights, blocked::BLOCK};
+use super::{BatchNorm, Blocked, BlockedConv2d, Weights, blocked::BLOCK};
 use crate::kernels::Context;
 use crate::kernels::testing::{Tolerance, check, data, data_in};
 
@@ -24,6 +24,21 @@ pub(crate) fn blocked(value: &Blocked, nchw: &[f32], halo: f32) -> Vec<f32> {
         }
     }
     buffer
+}
+
+/// The statistics and parameters of a batch norm, whose factors are between 0.3 and 1.5.
+pub(crate) struct Norm([Vec<f32>; 4]);
+
+impl Norm {
+    pub fn new(channels: usize) -> Self {
+        let in_range = |seed, low, high| data_in(seed, channels, low, high);
+        Norm([in_range(5, 0.5, 1.5), in_range(4, -1.0, 1.0), in_range(7, -0.5, 0.5), in_range(8, 1.0, 2.0)])
+    }
+
+    pub fn borrow(&self) -> BatchNorm<'_> {
+        let [weight, bias, mean, variance] = &self.0;
+        BatchNorm { weight: Some(weight), bias: Some(bias), mean, variance, eps: 1e-2 }
+    }
 }
 
 /// A convolution with everything fused, from NCHW to NCHW.
@@ -51,7 +66,11 @@ pub(crate) fn reference(op: &BlockedConv2d, input: &[f32], weights: &Weights, re
                         }
                     }
                     let of = |values: Option<&[f32]>, default| values.map_or(default, |values| f64::from(values[oc]));
-                    sum = (sum + of(weights.bias, 0.0)) * of(weights.scale, 1.0) + of(weights.shift, 0.0);
+                    sum += of(weights.bias, 0.0);
+                    if let Some(norm) = &weights.norm {
+                        let deviation = (f64::from(norm.variance[oc]) + f64::from(norm.eps)).sqrt();
+                        sum = (sum - f64::from(norm.mean[oc])) / deviation * of(norm.weight, 1.0) + of(norm.bias, 0.0);
+                    }
                     if let Some(residual) = residual {
                         sum += f64::from(residual[((sample * to.channels + oc) * to.height + y) * to.width + x]);
                     }
@@ -94,15 +113,14 @@ pub(crate) struct Algorithm {
     pub error: f32,
 }
 
-/// Holds `algorithm` against the reference on every instruction set, with bias, scale and shift.
+/// Holds `algorithm` against the reference on every instruction set, with a bias and a batch norm.
 #[track_caller]
 pub(crate) fn check_convolution(algorithm: &Algorithm, op: &BlockedConv2d, batch: usize) {
     let (from, to) = (&op.input, &op.output);
     let input = data(1, batch * from.channels * from.height * from.width);
     let weight = data(2, op.weight_len());
-    let (bias, shift) = (data(3, to.channels), data(4, to.channels));
-    let scale = data_in(5, to.channels, 0.5, 1.5);
-    let weights = Weights { weight: &weight, bias: Some(&bias), scale: Some(&scale), shift: Some(&shift) };
+    let (bias, norm) = (data(3, to.channels), Norm::new(to.channels));
+    let weights = Weights { weight: &weight, bias: Some(&bias), norm: Some(norm.borrow()) };
     let residual = op.residual.map(|_| data(6, batch * to.channels * to.height * to.width));
     let output = reference(op, &input, &weights, residual.as_deref());
 

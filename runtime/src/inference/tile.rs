@@ -27,6 +27,7 @@ macro_rules! unroll {
         if $i < $n $body
     })*};
 }
+pub(super) use unroll;
 
 /// Most pixels of a tile; see the module's table.
 pub(super) const fn pixel_limit(isa: Isa) -> usize {
@@ -61,7 +62,7 @@ pub(super) struct Taps {
     pub kernel_stride: [usize; 2],
 }
 
-/// A run of equal tiles: `rows` x `columns` tiles of R x C pixels for one or two blocks of output channels.
+/// A run of equal tiles: `rows` x `columns` tiles of R x C pixels for some blocks of output channels.
 ///
 /// Pointers and strides in floats.
 #[derive(Clone, Copy, Debug)]
@@ -75,9 +76,9 @@ pub(super) struct Strip {
     pub weights: *const f32,
     /// From an output block's weights to the next one's.
     pub weight_block: usize,
-    /// `[blocks * 16]`
+    /// `[blocks * 16]`; null for none.
     pub bias: *const f32,
-    /// Blocks of output channels: 1 or 2.
+    /// Blocks of output channels.
     pub blocks: usize,
     pub output: *mut f32,
     /// From an output pixel to the next, down and across.
@@ -108,18 +109,25 @@ pub(super) unsafe fn run(isa: Isa, strip: &Strip, rows: usize, columns: usize) {
                 _ => unreachable!("no tile of {rows} x {columns} pixels"),
             }
         };
-        ($x:literal) => {
+        (one row, $x:literal $(, $more:tt)*) => {
             shapes! {
                 $x:
                 (1, 1) (1, 2) (1, 3) (1, 4) (1, 5) (1, 6) (1, 7) (1, 8) (1, 9) (1, 10) (1, 11) (1, 12) (1, 13) (1, 14)
-                (2, 2) (2, 3) (2, 4) (2, 5) (2, 6) (2, 7) (3, 2) (3, 3) (3, 4) (4, 2) (4, 3)
+                $($more)*
             }
         };
+        (all, $x:literal) => {
+            shapes! { one row, $x, (2, 2), (2, 3), (2, 4), (2, 5), (2, 6), (2, 7), (3, 2), (3, 3), (3, 4), (4, 2), (4, 3) }
+        };
     }
-    match (strip.input_stride[1], strip.output_stride[1], strip.residual_stride[1]) {
-        (16, 16, 16) => shapes!(16),
-        (32, 16, 16) => shapes!(32),
-        _ => shapes!(0),
+    let across = (strip.input_stride[1], strip.output_stride[1], strip.residual_stride[1]);
+    match (across, strip.taps.lane_stride, rows) {
+        ((16, 16, 16), 1, _) => shapes!(all, 16),
+        ((32, 16, 16), 1, _) => shapes!(all, 32),
+        // Planar inputs.
+        ((1, 16, 16), 1, 1) => shapes!(one row, 1),
+        ((2, 16, 16), 1, 1) => shapes!(one row, 2),
+        _ => shapes!(all, 0),
     }
 }
 
@@ -133,6 +141,16 @@ pub(super) const fn tile_rows(isa: Isa, columns: usize) -> usize {
     };
     let fit = pixel_limit(isa) / columns;
     if fit < most { fit } else { most }
+}
+
+/// Cuts `from..to` into pieces of at most `limit` elements whose lengths differ by at most one: `(start, length, count)` of the longer
+/// pieces, then of the shorter.
+pub(super) fn segments(from: usize, to: usize, limit: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    let len = to - from;
+    let pieces = len.div_ceil(limit);
+    let (short, longer) = (len / pieces.max(1), len % pieces.max(1));
+    let split = from + longer * (short + 1);
+    [(from, short + 1, longer), (split, short, pieces - longer)].into_iter().filter(|&(_, _, count)| count > 0)
 }
 
 /// `N` pixels in rows of `C`. Their inputs lie `X` floats apart across and their outputs 16, or as the strip says if `X` is 0: fourteen
@@ -158,9 +176,13 @@ impl<const N: usize, const C: usize, const X: usize> Kernel for Tiles<'_, N, C, 
             if const { N > pixel_limit(S::ISA) } {
                 unreachable!("a tile of {N} pixels does not fit in the registers");
             } else if const { S::LANES == BLOCK } {
-                match strip.blocks {
-                    1 => walk::<S, N, C, X, 1>(simd, strip, 0),
-                    _ => walk::<S, N, C, X, 2>(simd, strip, 0),
+                let mut block = 0;
+                while block + 2 <= strip.blocks {
+                    walk::<S, N, C, X, 2>(simd, strip, block);
+                    block += 2;
+                }
+                if block < strip.blocks {
+                    walk::<S, N, C, X, 1>(simd, strip, block);
                 }
             } else {
                 for block in 0..strip.blocks {
@@ -193,10 +215,12 @@ unsafe fn walk<S: Simd, const N: usize, const C: usize, const X: usize, const Q:
             // SAFETY: every pixel, tap, weight and bias that is touched belongs to the strip, as `run`'s caller promised.
             unsafe {
                 let mut sums = [[simd.zero(); Q]; N];
-                unroll!(J < 4 min Q, {
-                    let bias = simd.load_ptr(strip.bias.add(block * BLOCK + J * S::LANES));
-                    unroll!(I < N, { sums[I][J] = bias });
-                });
+                if !strip.bias.is_null() {
+                    unroll!(J < 4 min Q, {
+                        let bias = simd.load_ptr(strip.bias.add(block * BLOCK + J * S::LANES));
+                        unroll!(I < N, { sums[I][J] = bias });
+                    });
+                }
                 let input = strip.input.add(at(input_stride));
                 let weights = strip.weights.add(block * strip.weight_block);
                 accumulate::<S, N, C, Q>(
@@ -281,7 +305,8 @@ pub(super) unsafe fn accumulate<S: Simd, const N: usize, const C: usize, const Q
                         unroll!(J < 4 min Q, {
                             let offset = vector::<S>(0, J, weight_block);
                             factors[J] = simd.load_ptr(weights.add(offset));
-                            if (J * S::LANES).is_multiple_of(BLOCK) {
+                            // A single vector a step is bound by its N + 1 loads, and the weights of 16 channels are few.
+                            if Q > 1 && (J * S::LANES).is_multiple_of(BLOCK) {
                                 simd.prefetch(weights.wrapping_add(offset + PREFETCH));
                             }
                         });
@@ -301,5 +326,25 @@ pub(super) unsafe fn accumulate<S: Simd, const N: usize, const C: usize, const Q
         block = block.wrapping_add(taps.block_stride - (taps.lanes - room) * lane_stride);
         room = taps.lanes;
         remaining -= lanes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_cover_every_element_once() {
+        for limit in 1..=14 {
+            for len in 1..100 {
+                let mut at = 3;
+                for (start, width, count) in segments(3, 3 + len, limit) {
+                    assert_eq!(start, at);
+                    assert!(width > 0 && width <= limit);
+                    at += width * count;
+                }
+                assert_eq!(at, 3 + len);
+            }
+        }
     }
 }

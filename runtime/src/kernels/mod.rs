@@ -29,7 +29,7 @@ mod context;
 pub(crate) mod map;
 pub mod math;
 mod random;
-mod statistics;
+pub(crate) mod statistics;
 #[cfg(all(test, feature = "std"))]
 pub(crate) mod testing;
 mod transpose;

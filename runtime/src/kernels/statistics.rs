@@ -224,7 +224,7 @@ pub(super) fn products<S: Simd>(simd: S, g: Rows<'_>, weight: Option<&[f32]>, x:
 
 /// `1 / sqrt(variance + eps)`.
 #[inline(always)]
-pub(super) fn inverse_deviation<S: Simd>(simd: S, variance: f64, eps: f32) -> f64 {
+pub(crate) fn inverse_deviation<S: Simd>(simd: S, variance: f64, eps: f32) -> f64 {
     let x = variance + f64::from(eps);
     // `core` has no square root: one step of Newton's iteration from single precision doubles its digits.
     let start = 1.0 / f64::from(simd.reduce_max(simd.sqrt(simd.splat(x as f32))));
