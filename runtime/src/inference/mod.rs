@@ -12,11 +12,17 @@
 //! | module | computes |
 //! |---|---|
 //! | [`direct`] | every convolution between blocked values, 1x1 and grouped ones included |
+//! | [`depthwise`] | one channel to one channel |
+//! | [`planar`] | first layers, from NCHW inputs of few channels |
+//! | [`layout`] | between NCHW and the blocked layout |
 
 pub mod blocked;
 pub mod convolution;
+pub mod depthwise;
 pub mod direct;
 mod epilogue;
+pub mod layout;
+pub mod planar;
 #[cfg(all(test, feature = "std"))]
 mod testing;
 mod tile;
@@ -24,4 +30,5 @@ pub mod weights;
 
 pub use blocked::{BLOCK, Blocked};
 pub use convolution::BlockedConv2d;
+pub use planar::PlanarConv2d;
 pub use weights::{BatchNorm, Weights};
