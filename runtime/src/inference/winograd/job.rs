@@ -1,0 +1,213 @@
+//! The steps of a run, for a block of tiles.
+
+use super::plan::Plan;
+use super::tiles::{InputTransform, OutputTransform, Tiles, units};
+use super::transform::Variant;
+use crate::inference::blocked::BLOCK;
+use crate::inference::convolution::BlockedConv2d;
+use crate::inference::epilogue::Epilogue;
+use crate::inference::tile::{self, Strip, Taps, segments};
+use crate::parallel::Disjoint;
+use crate::simd::{Isa, dispatch};
+use core::marker::PhantomData;
+
+/// A run of the algorithm.
+pub(super) struct Job<'a> {
+    pub isa: Isa,
+    pub op: &'a BlockedConv2d,
+    pub tiles: Tiles,
+    pub plan: Plan,
+    pub input: &'a [f32],
+    pub packed: &'a [f32],
+    pub residual: Option<&'a [f32]>,
+    pub output: Disjoint<'a, f32>,
+    pub epilogue: Epilogue,
+}
+
+impl Job<'_> {
+    /// The tiles of a block.
+    fn range(&self, block: usize) -> [usize; 2] {
+        let start = block * self.plan.tiles;
+        [start, (start + self.plan.tiles).min(self.tiles.count())]
+    }
+
+    /// Units of work of a block's input transform.
+    pub fn input_units(&self, block: usize) -> usize {
+        units(self.range(block), self.op.input.blocks())
+    }
+
+    /// Transforms some units of a block of tiles into `[plane][input block][tile][16]`.
+    ///
+    /// # Safety
+    /// `transformed` points to [`Plan::transformed_len`] floats, of which nobody else uses these units' meanwhile.
+    pub unsafe fn transform<const M: usize, const N: usize, W: Variant<M, N>>(
+        &self,
+        block: usize,
+        units: [usize; 2],
+        transformed: *mut f32,
+    ) {
+        let kernel = InputTransform::<M, N, W> {
+            op: self.op,
+            tiles: self.tiles,
+            input: self.input,
+            range: self.range(block),
+            units,
+            transformed,
+            plane: self.plan.transformed_plane(),
+            stride: self.plan.tiles * BLOCK,
+            variant: PhantomData,
+        };
+        dispatch(self.isa, kernel);
+    }
+
+    /// Computes the outputs of a block of tiles for one group of output channels.
+    ///
+    /// # Safety
+    /// `transformed` points to the whole block, which nobody writes meanwhile; `products` points to [`Plan::products_len`] floats; and
+    /// nobody else uses those or these outputs.
+    pub unsafe fn group<const M: usize, const N: usize, W: Variant<M, N>>(
+        &self,
+        block: usize,
+        group: usize,
+        transformed: *const f32,
+        products: *mut f32,
+    ) {
+        let channels = self.plan.channels(group);
+        // SAFETY: the caller's promise.
+        unsafe {
+            for plane in 0..N * N {
+                self.multiply(block, plane, channels, transformed, products);
+            }
+            let units = units(self.range(block), channels[1] - channels[0]);
+            self.outputs::<M, N, W>(block, channels, [0, units], products);
+        }
+        self.finish(block, channels);
+    }
+
+    /// Computes blocks of tiles one after another. Between the products of a block's planes stand parts of the input transform of the
+    /// next block and of the output transform of the last one: what they write leaves the first cache slowly, and does so while the
+    /// multiply-adds go on.
+    ///
+    /// # Safety
+    /// Nobody else uses the outputs of these blocks. There is one group of output channels.
+    pub unsafe fn pipeline<const M: usize, const N: usize, W: Variant<M, N>>(
+        &self,
+        [start, end]: [usize; 2],
+        scratch: &mut [f32],
+    ) {
+        let channels = self.plan.channels(0);
+        let (transformed_len, products_len) = (self.plan.transformed_len(), self.plan.products_len());
+        assert!(scratch.len() >= 2 * (transformed_len + products_len));
+        let scratch = scratch.as_mut_ptr();
+        let output_units = |block| units(self.range(block), channels[1] - channels[0]);
+        // SAFETY: two buffers of each kind are in the scratch memory, for even and for odd blocks; the rest is the caller's promise.
+        unsafe {
+            let transformed = |block: usize| scratch.add(block % 2 * transformed_len);
+            let products = |block: usize| scratch.add(2 * transformed_len + block % 2 * products_len);
+            self.transform::<M, N, W>(start, [0, self.input_units(start)], transformed(start));
+            for block in start..end {
+                for plane in 0..N * N {
+                    self.multiply(block, plane, channels, transformed(block), products(block));
+                    let part = |units: usize| [units * plane / (N * N), units * (plane + 1) / (N * N)];
+                    if block > start {
+                        let part = part(output_units(block - 1));
+                        self.outputs::<M, N, W>(block - 1, channels, part, products(block - 1));
+                    }
+                    if block + 1 < end {
+                        let part = part(self.input_units(block + 1));
+                        self.transform::<M, N, W>(block + 1, part, transformed(block + 1));
+                    }
+                }
+                if block > start {
+                    self.finish(block - 1, channels);
+                }
+            }
+            self.outputs::<M, N, W>(end - 1, channels, [0, output_units(end - 1)], products(end - 1));
+        }
+        self.finish(end - 1, channels);
+    }
+
+    /// Transforms some units of a block's products into outputs.
+    ///
+    /// # Safety
+    /// As [`Job::group`].
+    unsafe fn outputs<const M: usize, const N: usize, W: Variant<M, N>>(
+        &self,
+        block: usize,
+        channels: [usize; 2],
+        units: [usize; 2],
+        products: *const f32,
+    ) {
+        let kernel = OutputTransform::<M, N, W> {
+            op: self.op,
+            tiles: self.tiles,
+            range: self.range(block),
+            units,
+            first: channels[0],
+            products,
+            plane: self.plan.products_plane(),
+            stride: self.plan.tiles * BLOCK,
+            bias: self.packed,
+            residual: self.residual,
+            output: &self.output,
+            epilogue: &self.epilogue,
+            variant: PhantomData,
+        };
+        dispatch(self.isa, kernel);
+    }
+
+    /// Applies what activation remains.
+    fn finish(&self, block: usize, channels: [usize; 2]) {
+        self.tiles.finish(self.isa, self.op, &self.epilogue, self.range(block), channels, &self.output);
+    }
+
+    /// The matrix product of one plane: a block of tiles times a group of output channels.
+    ///
+    /// # Safety
+    /// As [`Job::group`].
+    unsafe fn multiply(
+        &self,
+        block: usize,
+        plane: usize,
+        channels: [usize; 2],
+        transformed: *const f32,
+        products: *mut f32,
+    ) {
+        let plan = &self.plan;
+        let [start, end] = self.range(block);
+        let (inputs, blocks) = (self.op.input.channels, self.op.output.blocks());
+        let weights = blocks * BLOCK + (plane * blocks + channels[0]) * inputs * BLOCK;
+        let stride = plan.tiles * BLOCK;
+        for (tile, width, across) in segments(0, end - start, tile::pixel_limit(self.isa)) {
+            let strip = Strip {
+                taps: Taps {
+                    depth: inputs,
+                    first: 0,
+                    lanes: BLOCK,
+                    lane_stride: 1,
+                    block_stride: stride,
+                    kernel: [1, 1],
+                    kernel_stride: [0, 0],
+                },
+                // SAFETY: a tile of the block.
+                input: unsafe { transformed.add(plane * plan.transformed_plane() + tile * BLOCK) },
+                input_stride: [0, BLOCK],
+                weights: self.packed[weights..].as_ptr(),
+                weight_block: inputs * BLOCK,
+                bias: core::ptr::null(),
+                blocks: channels[1] - channels[0],
+                // SAFETY: as above.
+                output: unsafe { products.add(plane * plan.products_plane() + tile * BLOCK) },
+                output_stride: [0, BLOCK],
+                output_block: stride,
+                residual: core::ptr::null(),
+                residual_stride: [0, BLOCK],
+                residual_block: 0,
+                clamp: None,
+                tiles: [1, across],
+            };
+            // SAFETY: the caller's promise.
+            unsafe { tile::run(self.isa, &strip, 1, width) };
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Winograd convolution: 3x3 kernels of stride 1 with 2.25 or 4 times fewer multiplications.
+//!
+//! [`f4`] is F(4x4, 3x3), the fastest where the map is about 13 or wider or the batch large; [`f2`] is F(2x2, 3x3). The input is cut
+//! into overlapping tiles (of 6x6 at a distance of 4, or 4x4 at 2), each transformed into 36 (16) numbers per channel; for each of
+//! these planes the channels are multiplied by transformed weights, a matrix product over tiles; and the products are transformed
+//! back. See [`transform`] for the formulas and the error.
+//!
+//! Tiles of all samples form one list. It is worked on in blocks of some dozens, so that the transformed inputs stay in the L2 cache,
+//! and weights, which are 4 (1.8) times as large as the plain ones, are read once a block. No halo is needed: tiles that reach beyond
+//! the stored input see zeros.
+
+mod job;
+mod plan;
+mod tiles;
+mod transform;
+
+use super::blocked::BLOCK;
+use super::convolution::BlockedConv2d;
+use super::epilogue::Epilogue;
+use super::weights::Weights;
+use crate::kernels::Context;
+use crate::parallel::{self, Disjoint};
+use job::Job;
+use plan::{Plan, Schedule};
+use tiles::Tiles;
+use transform::Variant;
+
+/// Whether the algorithms compute this convolution: 3x3, stride and dilation 1, one group.
+pub const fn supports(op: &BlockedConv2d) -> bool {
+    matches!((op.kernel, op.stride, op.dilation, op.groups), ([3, 3], [1, 1], [1, 1], 1))
+}
+
+macro_rules! algorithm {
+    ($(#[$doc:meta])* $name:ident, $variant:ty, $m:literal, $n:literal) => {
+        $(#[$doc])*
+        pub mod $name {
+            use super::{BlockedConv2d, Context, Weights, transform};
+
+            /// Floats that [`pack`] writes.
+            pub const fn packed_len(op: &BlockedConv2d) -> usize {
+                super::packed_len(op, $n * $n)
+            }
+
+            /// Transforms and packs the weights (with what [`Weights`] folds in) for [`run`], in f64, rounded once.
+            ///
+            /// # Panics
+            /// When the algorithm does not compute this convolution ([`super::supports`]), or a slice has not the length that
+            /// `op` says.
+            pub fn pack(op: &BlockedConv2d, weights: &Weights, packed: &mut [f32]) {
+                super::pack::<$m, $n, $variant>(op, weights, packed);
+            }
+
+            /// Computes `output` for a batch of samples.
+            ///
+            /// # Panics
+            /// When the algorithm does not compute this convolution ([`super::supports`]), a slice is no whole number of samples,
+            /// the numbers differ, or `packed` has not [`packed_len`] floats.
+            pub fn run(
+                context: &mut Context,
+                op: &BlockedConv2d,
+                input: &[f32],
+                packed: &[f32],
+                residual: Option<&[f32]>,
+                output: &mut [f32],
+            ) {
+                super::run::<$m, $n, $variant>(context, op, input, packed, residual, output);
+            }
+        }
+    };
+}
+
+algorithm! {
+    /// F(2x2, 3x3): 2.25 times fewer multiplications.
+    f2, transform::F2, 2, 4
+}
+algorithm! {
+    /// F(4x4, 3x3): 4 times fewer multiplications.
+    f4, transform::F4, 4, 6
+}
+
+const fn packed_len(op: &BlockedConv2d, planes: usize) -> usize {
+    op.output.blocks() * BLOCK * (1 + planes * op.input.channels)
+}
+
+/// Packed as `[bias][plane][output block][ic][16]`.
+fn pack<const M: usize, const N: usize, W: Variant<M, N>>(op: &BlockedConv2d, weights: &Weights, packed: &mut [f32]) {
+    assert!(supports(op), "no 3x3 convolution of stride 1: {op:?}");
+    weights.check(op.weight_len(), op.output.channels);
+    assert_eq!(packed.len(), packed_len(op, N * N), "floats of the packed weights");
+    let inputs = op.input.channels;
+    let (bias, packed) = packed.split_at_mut(op.output.blocks() * BLOCK);
+    weights.write_bias(op.output.channels, bias);
+    let blocks = op.output.blocks();
+    for output in 0..blocks * BLOCK {
+        for input in 0..inputs {
+            let transformed = if output < op.output.channels {
+                let factor = weights.factor(output);
+                let kernel = &weights.weight[(output * inputs + input) * 9..][..9];
+                transform::weight::<M, N, W>(kernel, factor)
+            } else {
+                [[0.0; N]; N]
+            };
+            for (plane, &value) in transformed.as_flattened().iter().enumerate() {
+                packed[((plane * blocks + output / BLOCK) * inputs + input) * BLOCK + output % BLOCK] = value as f32;
+            }
+        }
+    }
+}
+
+fn run<const M: usize, const N: usize, W: Variant<M, N>>(
+    context: &mut Context,
+    op: &BlockedConv2d,
+    input: &[f32],
+    packed: &[f32],
+    residual: Option<&[f32]>,
+    output: &mut [f32],
+) {
+    let batch = op.check(input, residual, output);
+    assert!(supports(op), "no 3x3 convolution of stride 1: {op:?}");
+    assert_eq!(packed.len(), packed_len(op, N * N), "floats of the packed weights");
+    let isa = context.isa;
+    let tiles = Tiles::new(op, M, batch);
+    let threads = parallel::threads();
+    let plan = Plan::new(op, N * N, tiles.count(), threads);
+    let epilogue = Epilogue::new(op.activation);
+    let job = Job { isa, op, tiles, plan, input, packed, residual, output: Disjoint::new(output), epilogue };
+    let blocks = tiles.count().div_ceil(plan.tiles);
+    let (transformed_len, products_len) = (plan.transformed_len(), plan.products_len());
+    match plan.schedule {
+        // All threads transform a block of tiles; then each computes output channels of its own from all of it.
+        Schedule::Shared => {
+            let workers = plan.groups().min(threads);
+            let scratch = context.scratch(transformed_len + workers * products_len);
+            let (transformed, products) = scratch.split_at_mut(transformed_len);
+            for block in 0..blocks {
+                let shared = Disjoint::new(transformed);
+                let units = job.input_units(block);
+                let tasks = units.min(4 * threads);
+                parallel::for_each(tasks, |task| {
+                    let part = [units * task / tasks, units * (task + 1) / tasks];
+                    // SAFETY: each task writes its units' part of the buffer.
+                    unsafe { job.transform::<M, N, W>(block, part, shared.as_ptr()) };
+                });
+                parallel::for_each_scratch(products, products_len, plan.groups(), |products, group| {
+                    // SAFETY: all has been transformed, and each task writes its channels of these tiles.
+                    unsafe { job.group::<M, N, W>(block, group, shared.as_ptr(), products.as_mut_ptr()) };
+                });
+            }
+        }
+        // Each thread computes blocks of tiles one after another.
+        Schedule::Blocks => {
+            let each = transformed_len + products_len;
+            let scratch = context.scratch(each * blocks.min(threads));
+            parallel::for_each_scratch(scratch, each, blocks, |scratch, block| {
+                let (transformed, products) = scratch.split_at_mut(transformed_len);
+                // SAFETY: the buffers are this task's, and so are these tiles.
+                unsafe {
+                    job.transform::<M, N, W>(block, [0, job.input_units(block)], transformed.as_mut_ptr());
+                    for group in 0..plan.groups() {
+                        job.group::<M, N, W>(block, group, transformed.as_ptr(), products.as_mut_ptr());
+                    }
+                }
+            });
+        }
+        // The same with the transforms of the blocks before and after spread between the products of each.
+        Schedule::Pipeline => {
+            let each = 2 * (transformed_len + products_len);
+            let workers = threads.min(blocks);
+            let scratch = context.scratch(each * workers);
+            parallel::for_each_scratch(scratch, each, workers, |scratch, worker| {
+                let range = [blocks * worker / workers, blocks * (worker + 1) / workers];
+                // SAFETY: the buffers are this task's, and so are these tiles.
+                unsafe { job.pipeline::<M, N, W>(range, scratch) };
+            });
+        }
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::inference::Blocked;
+    use crate::inference::testing::{Algorithm, check_convolution, conv};
+    use crate::kernels::activation::Activation;
+
+    const F2: Algorithm = Algorithm { packed_len: f2::packed_len, pack: f2::pack, run: f2::run, error: 2.0 };
+    const F4: Algorithm = Algorithm { packed_len: f4::packed_len, pack: f4::pack, run: f4::run, error: 6.0 };
+
+    fn check_both(op: &BlockedConv2d, batch: usize) {
+        check_convolution(&F2, op, batch);
+        check_convolution(&F4, op, batch);
+    }
+
+    #[test]
+    fn every_size() {
+        for height in 1..=10 {
+            for width in [1, 2, 3, 4, 5, 7, 8, 9, 13, 30, 38] {
+                check_both(&conv([3, 17], [height, width], [3, 3], [1, 1]), 1 + height % 2);
+            }
+        }
+    }
+
+    #[test]
+    fn channels_and_batches() {
+        for input in [1, 16, 17, 40] {
+            for output in [1, 16, 33, 80] {
+                check_both(&conv([input, output], [6, 7], [3, 3], [1, 1]), 1 + input % 3);
+            }
+        }
+    }
+
+    #[test]
+    fn any_padding_and_any_halo() {
+        // More halo than padding, less, none at all, and uneven.
+        for padding in [[0, 0], [1, 1], [2, 1], [0, 2]] {
+            for halo in [[0, 0, 0, 0], [1, 1, 1, 1], [2, 3, 1, 0], [0, 1, 3, 2]] {
+                let mut op = conv([5, 6], [7, 9], [3, 3], [1, 1]);
+                op.padding = padding;
+                op.input.halo = halo;
+                op.output = Blocked::new(6, 5 + 2 * padding[0], 7 + 2 * padding[1]);
+                check_both(&op, 2);
+            }
+        }
+        let mut op = conv([5, 6], [7, 9], [3, 3], [1, 1]);
+        op.output = Blocked::new(6, 8, 7);
+        check_both(&op, 1);
+    }
+
+    #[test]
+    fn fused_residuals_activations_and_slices() {
+        for activation in [None, Some(Activation::Relu), Some(Activation::Relu6), Some(Activation::Sigmoid)] {
+            for residual in [false, true] {
+                let mut op = conv([20, 44], [6, 9], [3, 3], [1, 1]);
+                op.activation = activation;
+                op.input = op.input.within(1, 4);
+                op.output = op.output.with_halo([1, 1, 1, 1]).within(2, 5);
+                op.residual = residual.then(|| op.output.with_halo([2, 0, 1, 0]).within(0, 3));
+                check_both(&op, 2);
+            }
+        }
+    }
+
+    #[test]
+    fn heavy_and_light_weights_in_several_blocks() {
+        // 36 x 96 x 112 floats of weights are more than a cache, and 77 tiles more than a block.
+        check_both(&conv([96, 112], [26, 41], [3, 3], [1, 1]), 1);
+        check_both(&conv([16, 32], [40, 41], [3, 3], [1, 1]), 1);
+    }
+
+    /// What the algorithms cost in accuracy, on inputs as after a ReLU and weights as He et al. (2015) draw them: the root mean square
+    /// of the error over that of the outputs, and the largest error over the same.
+    #[test]
+    fn accuracy() {
+        use crate::inference::direct;
+        use crate::inference::testing::{blocked, reference};
+        use crate::kernels::testing::data_in;
+        let op = conv([256, 16], [24, 24], [3, 3], [1, 1]);
+        let normal = |seed, len: usize| -> Vec<f32> {
+            // The sum of twelve uniform numbers has variance 1.
+            data_in(seed, 12 * len, -0.5, 0.5).chunks(12).map(|x| x.iter().sum()).collect()
+        };
+        let input: Vec<f32> = normal(1, 256 * 24 * 24).iter().map(|x| x.max(0.0)).collect();
+        let weight: Vec<f32> = normal(2, op.weight_len()).iter().map(|x| x * (2.0f32 / (9.0 * 256.0)).sqrt()).collect();
+        let weights = Weights::new(&weight, None);
+        let exact = blocked(&op.output, &reference(&op, &input, &weights, None), 0.0);
+        let input = blocked(&op.input, &input, 0.0);
+        let scale = (exact.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / exact.len() as f64).sqrt();
+        for &isa in crate::kernels::testing::isas() {
+            let errors = |algorithm: &Algorithm| {
+                let mut packed = vec![0.0; (algorithm.packed_len)(&op)];
+                (algorithm.pack)(&op, &weights, &mut packed);
+                let mut output = vec![0.0; op.output.sample_len()];
+                let mut context = crate::simd::with_isa(isa, Context::new);
+                (algorithm.run)(&mut context, &op, &input, &packed, None, &mut output);
+                let error = |(x, y): (&f32, &f32)| (f64::from(*x) - f64::from(*y)).abs() / scale;
+                let errors = || output.iter().zip(&exact).map(error);
+                let square = errors().map(|x| x * x).sum::<f64>() / exact.len() as f64;
+                (square.sqrt(), errors().fold(0.0, f64::max))
+            };
+            let direct = Algorithm { packed_len: direct::packed_len, pack: direct::pack, run: direct::run, error: 1.0 };
+            for (name, algorithm, root, largest) in
+                [("direct", &direct, 7e-7, 6e-6), ("F(2x2)", &F2, 7e-7, 6e-6), ("F(4x4)", &F4, 1.5e-6, 1.5e-5)]
+            {
+                let (got, max) = errors(algorithm);
+                println!("{isa} {name}: {got:.1e}, at most {max:.1e}");
+                assert!(got < root && max < largest, "{isa} {name}: {got:e}, {max:e}");
+            }
+        }
+    }
+}
