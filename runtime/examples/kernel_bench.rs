@@ -1,10 +1,10 @@
 //! Measures the inference kernels: percent of the FMA peak, counting direct convolution's operations whatever the algorithm.
 //!
-//! `cargo run --release -p castnet --example kernel_bench [-- FILTER]`. Peak and layers take turns, and the median of the ratios is
-//! printed, since the clock of a shared machine drifts. `CASTNET_ISA` and `CASTNET_NUM_THREADS` apply.
+//! `cargo run --release -p castnet --example kernel_bench [-- FILTER [SECONDS]]`, seconds of each turn. Peak and layers take turns, and
+//! the median of the ratios is printed, since the clock of a shared machine drifts. `CASTNET_ISA` and `CASTNET_NUM_THREADS` apply.
 
 use castnet::buffer::Buffer;
-use castnet::inference::{Blocked, BlockedConv2d, Weights, direct};
+use castnet::inference::{Blocked, BlockedConv2d, PlanarConv2d, Weights, depthwise, direct, planar, winograd};
 use castnet::kernels::Context;
 use castnet::kernels::activation::Activation;
 use castnet::parallel;
@@ -86,51 +86,128 @@ fn values(len: usize) -> Buffer {
     buffer
 }
 
-fn layer(name: &str, op: BlockedConv2d, batch: usize) -> Layer {
-    let mut packed = Buffer::zeroed(direct::packed_len(&op));
+macro_rules! algorithm {
+    ($($module:tt)*) => {
+        ($($module)*::packed_len, $($module)*::pack, $($module)*::run)
+    };
+}
+
+type Algorithm = (
+    fn(&BlockedConv2d) -> usize,
+    fn(&BlockedConv2d, &Weights, &mut [f32]),
+    fn(&mut Context, &BlockedConv2d, &[f32], &[f32], Option<&[f32]>, &mut [f32]),
+);
+
+fn layer(filter: &str, name: &str, op: BlockedConv2d, batch: usize) -> Option<Layer> {
+    let (h, k, s) = (op.input.height, op.kernel[0], op.stride[0]);
+    let title = format!("{name} {k}x{k} s{s} {}->{} @{h} batch {batch}", op.input.channels, op.output.channels);
+    if !title.contains(filter) {
+        return None;
+    }
+    let (packed_len, pack, run): Algorithm = match name {
+        "f2" => algorithm!(winograd::f2),
+        "f4" => algorithm!(winograd::f4),
+        "depthwise" => algorithm!(depthwise),
+        _ => algorithm!(direct),
+    };
+    let mut packed = Buffer::zeroed(packed_len(&op));
     let weight = values(op.weight_len());
-    direct::pack(&op, &Weights::new(&weight, None), &mut packed);
+    pack(&op, &Weights::new(&weight, None), &mut packed);
     let mut input = values(op.input.sample_len() * batch);
     op.input.zero_halo(&mut input);
     let mut output = Buffer::zeroed(op.output.sample_len() * batch);
-    let (h, k, s) = (op.input.height, op.kernel[0], op.stride[0]);
-    let name = format!("{name} {k}x{k} s{s} {}->{} @{h} batch {batch}", op.input.channels, op.output.channels);
-    Layer {
-        name,
+    Some(Layer {
+        name: title,
         macs: op.macs() as f64 * batch as f64,
-        run: Box::new(move |context| direct::run(context, &op, &input, &packed, None, &mut output)),
+        run: Box::new(move |context| run(context, &op, &input, &packed, None, &mut output)),
         seconds: vec![],
         ratios: vec![],
+    })
+}
+
+/// A first layer: channels, size of the input map, kernel, stride, padding.
+fn first(filter: &str, [ic, oc, size]: [usize; 3], [k, s, p]: [usize; 3]) -> Option<Layer> {
+    let title = format!("planar {k}x{k} s{s} {ic}->{oc} @{size} batch 1");
+    if !title.contains(filter) {
+        return None;
     }
+    let out = (size + 2 * p - k) / s + 1;
+    let op = PlanarConv2d {
+        input: [ic, size, size],
+        output: Blocked::new(oc, out, out),
+        kernel: [k, k],
+        stride: [s, s],
+        padding: [p, p],
+        dilation: [1, 1],
+        activation: Some(Activation::Relu),
+    };
+    let mut packed = Buffer::zeroed(planar::packed_len(&op));
+    planar::pack(&op, &Weights::new(&values(op.weight_len()), None), &mut packed);
+    let input = values(op.input_len());
+    let mut output = Buffer::zeroed(op.output.sample_len());
+    Some(Layer {
+        name: title,
+        macs: op.macs() as f64,
+        run: Box::new(move |context| planar::run(context, &op, &input, &packed, &mut output)),
+        seconds: vec![],
+        ratios: vec![],
+    })
 }
 
 fn main() {
-    let filter = std::env::args().nth(1).unwrap_or_default();
+    let mut arguments = std::env::args().skip(1);
+    let filter = arguments.next().unwrap_or_default();
+    let seconds = arguments.next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0.005);
     let mut layers = vec![];
-    for (ic, oc, size) in [(64, 64, 56), (128, 128, 28), (256, 256, 14), (512, 512, 7), (512, 512, 28), (64, 64, 224)] {
-        layers.push(layer("direct", conv(ic, oc, size, 3, 1, 1), 1));
+    for algorithm in ["direct", "f2", "f4"] {
+        for (ic, oc, size) in
+            [(64, 64, 56), (128, 128, 28), (256, 256, 14), (512, 512, 7), (512, 512, 28), (64, 64, 224), (256, 256, 56)]
+        {
+            layers.extend(layer(&filter, algorithm, conv(ic, oc, size, 3, 1, 1), 1));
+        }
+        layers.extend(layer(&filter, algorithm, conv(512, 512, 7, 3, 1, 1), 8));
+        layers.extend(layer(&filter, algorithm, conv(256, 256, 14, 3, 1, 1), 8));
     }
-    layers.push(layer("direct", conv(512, 512, 7, 3, 1, 1), 8));
-    layers.push(layer("direct", conv(64, 128, 56, 3, 2, 1), 1));
-    layers.push(layer("direct", conv(16, 16, 56, 3, 1, 1), 1));
-    layers.push(layer("direct", conv(32, 48, 32, 3, 1, 1), 1));
-    layers.push(layer("direct", conv(64, 96, 17, 5, 1, 1), 1));
+    layers.extend(layer(&filter, "direct", conv(64, 128, 56, 3, 2, 1), 1));
+    layers.extend(layer(&filter, "direct", conv(16, 16, 56, 3, 1, 1), 1));
+    layers.extend(layer(&filter, "direct", conv(32, 48, 32, 3, 1, 1), 1));
+    layers.extend(layer(&filter, "direct", conv(64, 96, 17, 5, 1, 1), 1));
     for (ic, oc, size) in
         [(24, 144, 56), (64, 256, 56), (256, 64, 56), (512, 128, 28), (1024, 256, 14), (2048, 512, 7), (512, 2048, 7)]
     {
         let mut op = conv(ic, oc, size, 1, 1, 1);
-        layers.push(layer("flat", op, 1));
+        layers.extend(layer(&filter, "flat", op, 1));
         op.input.halo = [1; 4];
         op.output.halo = [1; 4];
-        layers.push(layer("rows", op, 1));
+        layers.extend(layer(&filter, "rows", op, 1));
     }
-    layers.push(layer("rows", conv(64, 128, 56, 1, 2, 1), 1));
+    layers.extend(layer(&filter, "rows", conv(64, 128, 56, 1, 2, 1), 1));
     for (ic, oc, size) in
         [(64, 32, 6), (64, 64, 12), (256, 32, 6), (256, 256, 12), (1024, 32, 6), (16, 64, 12), (32, 32, 12)]
     {
-        layers.push(layer("tiny", conv(ic, oc, size, 1, 1, 1), 1));
+        layers.extend(layer(&filter, "tiny", conv(ic, oc, size, 1, 1, 1), 1));
     }
-    layers.retain(|layer| layer.name.contains(&filter));
+
+    for (channels, size, k, s) in [
+        (32, 112, 3, 1),
+        (96, 112, 3, 2),
+        (144, 56, 3, 1),
+        (384, 14, 3, 1),
+        (960, 7, 3, 1),
+        (120, 28, 5, 1),
+        (240, 28, 5, 2),
+        (16, 14, 3, 1),
+        (64, 7, 3, 1),
+        (16, 28, 3, 2),
+    ] {
+        layers.extend(layer(&filter, "depthwise", conv(channels, channels, size, k, s, channels), 1));
+    }
+    layers.extend(first(&filter, [3, 64, 224], [7, 2, 3]));
+    layers.extend(first(&filter, [3, 64, 224], [3, 1, 1]));
+    layers.extend(first(&filter, [3, 32, 224], [3, 2, 1]));
+    layers.extend(first(&filter, [1, 32, 28], [3, 1, 1]));
+    layers.extend(first(&filter, [1, 6, 32], [5, 1, 0]));
+    layers.extend(layer(&filter, "grouped", conv(128, 128, 28, 3, 1, 32), 1));
 
     let isa = Isa::active();
     let threads = parallel::threads() as f64;
@@ -145,7 +222,7 @@ fn main() {
         for layer in &mut layers {
             (layer.run)(&mut context);
             let before = peak();
-            let turns = (before * 0.005 / layer.macs).ceil() as usize;
+            let turns = (before * seconds / layer.macs).ceil() as usize;
             let start = now();
             for _ in 0..turns {
                 (layer.run)(&mut context);
