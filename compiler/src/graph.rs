@@ -50,8 +50,9 @@ pub struct Graph {
     pub outputs: Vec<Option<ValueId>>,
 }
 
-/// More layers than any network has; a `repeat` past it is a slip of the finger.
-const MOST_LAYERS: usize = 100_000;
+/// More layers and placed blocks than any network has; a `repeat` past it is a slip of the finger. The largest of torchvision's
+/// networks has some 700.
+const MOST_LAYERS: usize = 20_000;
 
 /// Builds the graph. Errors go to `diagnostics`; what could be understood is returned for the next stage to check.
 pub fn build(source: &Source, root: &Table, diagnostics: &mut Diagnostics) -> Graph {
@@ -72,6 +73,7 @@ pub fn build(source: &Source, root: &Table, diagnostics: &mut Diagnostics) -> Gr
         slots: (0..header.inputs.len()).map(|i| Slot::Value(ValueId::Input(i))).collect(),
         drafts: Vec::new(),
         names: HashMap::new(),
+        placed: 0,
         diagnostics,
     };
     let mut scope = HashMap::new();
@@ -198,6 +200,8 @@ struct Expander<'a> {
     drafts: Vec<Draft>,
     /// Full names and where they are given.
     names: HashMap<String, Span>,
+    /// Layers and blocks placed so far.
+    placed: usize,
     diagnostics: &'a mut Diagnostics,
 }
 
@@ -218,9 +222,7 @@ impl Expander<'_> {
         let mut previous = placing.entry;
         let mut counts: HashMap<String, usize> = HashMap::new();
         for table in layers {
-            if self.drafts.len() > MOST_LAYERS {
-                let title = format!("the network has more than {MOST_LAYERS} layers");
-                self.diagnostics.push(Diagnostic::new(title).at(table.span.clone(), "while this was being placed"));
+            if self.counts_too_many(table) {
                 break;
             }
             let table = placing.scope.substitute(table, self.diagnostics);
@@ -245,6 +247,16 @@ impl Expander<'_> {
             self.resolve(layer, placing, scope);
         }
         previous
+    }
+
+    /// Counts a layer or a placed block. Past the most that a network has it is an error, and nothing more is to be placed.
+    fn counts_too_many(&mut self, table: &Table) -> bool {
+        self.placed += 1;
+        if self.placed == MOST_LAYERS + 1 {
+            let title = format!("the network has more than {MOST_LAYERS} layers and blocks");
+            self.diagnostics.push(Diagnostic::new(title).at(table.span.clone(), "while this was being placed"));
+        }
+        self.placed > MOST_LAYERS
     }
 
     /// The type or the block of a layer; `?` where neither can be read.
@@ -441,7 +453,7 @@ impl Expander<'_> {
                 placed: &placed,
             };
             output = self.place(&block.layers, inner, &mut HashMap::new());
-            if self.drafts.len() > MOST_LAYERS {
+            if self.counts_too_many(table) {
                 break;
             }
         }
