@@ -155,6 +155,7 @@ impl<'a> Check<'a> {
             });
         }
         self.bits(subject, report);
+        self.steady(subject, report);
         let draws = |op: &Op| match *op {
             Op::Dropout { p, .. } => p > 0.0,
             Op::Rrelu { lower, upper } => lower < upper,
@@ -276,6 +277,18 @@ impl<'a> Check<'a> {
                     if poisoned { "used" } else { "new" }
                 ));
             }
+        }
+    }
+
+    /// A loop that has run once allocates nothing.
+    fn steady(&self, subject: &mut dyn Subject, report: &mut Report) {
+        self.load(subject);
+        let info = subject.info();
+        let inputs = Self::ordered(info.inputs.iter().map(|input| input.name), &self.inputs);
+        match subject.steady(self.batch, &inputs, &self.upstream[info.outputs[0].name]) {
+            Ok(0) => {}
+            Ok(allocations) => report.fail(format!("a steady loop allocates {allocations} times")),
+            Err(error) => report.fail(error.to_string()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the tests of castnet as a whole share.
 
+pub mod allocations;
 pub mod check;
 pub mod flat;
 pub mod golden;

@@ -1,9 +1,11 @@
 //! Any network behind one object: the runners of tests are compiled once and not once per network.
 
 use castnet::info::ValueInfo;
+use castnet::ndarray::ArrayViewD;
 use castnet::optim::Sgd;
-use castnet::{Network, NetworkInfo, Tape, Target, Trainer};
+use castnet::{Loss, Network, NetworkInfo, Tape, Target, Trainer, parallel};
 
+use crate::allocations;
 use crate::flat::{FromFlat, ToFlat};
 
 /// A network under test.
@@ -48,6 +50,9 @@ pub trait Subject {
 
     /// The outputs for one sample through `predict`; `None` where one sample alone means nothing.
     fn predict(&self, inputs: &[&[f32]]) -> Option<Vec<Vec<f32>>>;
+
+    /// How often this thread allocates in a loop of training steps and evaluation that has run before.
+    fn steady(&mut self, batch: usize, inputs: &[&[f32]], target: &[f32]) -> Result<usize, castnet::Error>;
 }
 
 /// What a training pass and its backward pass leave.
@@ -187,5 +192,28 @@ where
     fn predict(&self, inputs: &[&[f32]]) -> Option<Vec<Vec<f32>>> {
         let predict = self.predict?;
         Some(predict(self.network(), inputs))
+    }
+
+    fn steady(&mut self, batch: usize, inputs: &[&[f32]], target: &[f32]) -> Result<usize, castnet::Error> {
+        let network = self.network.take().expect("it is given back");
+        // A rate of 0 leaves the parameters as they are.
+        let mut trainer = Trainer::with_loss(network, Sgd::new(0.0).momentum(0.9), Loss::Mse);
+        let shape: Vec<usize> = [batch].iter().chain(N::INFO.outputs[0].shape).copied().collect();
+        let target = ArrayViewD::from_shape(shape, target).expect("a value for each output");
+        let inputs = || N::Inputs::from_flat(batch, N::INFO.inputs, inputs);
+        let mut outputs = trainer.network().forward(inputs())?;
+        let mut once = || -> Result<(), castnet::Error> {
+            trainer.step(inputs(), target.view())?;
+            trainer.network().forward_into(inputs(), &mut outputs)
+        };
+        let allocations = parallel::with_threads(1, || {
+            once()?;
+            let before = allocations::here();
+            once()?;
+            once()?;
+            Ok(allocations::here() - before)
+        });
+        self.network = Some(trainer.into_network());
+        allocations
     }
 }

@@ -4,30 +4,7 @@
 use castnet::ndarray::Array4;
 use castnet::simd::{Isa, with_isa};
 use castnet::{Network, Sgd, Tape, Trainer, parallel, zeroed};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// The system's allocator, counting.
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use castnet_tests::allocations;
 
 /// The smallest chain with most kinds of work.
 #[castnet::network("../specs/lenet5.toml")]
@@ -60,6 +37,37 @@ struct LeNet5;
     kernel_size = 4
 "#)]
 struct Large;
+
+/// 900 layers, one after the other.
+#[castnet::network(spec = r#"
+    [network]
+    input = [2, 3, 3]
+    loss = "mse"
+
+    [block.unit]
+
+    [[block.unit.layer]]
+    type = "leaky_relu"
+
+    [[block.unit.layer]]
+    type = "tanh"
+
+    [[block.unit.layer]]
+    type = "add"
+    inputs = ["@input", "tanh1"]
+
+    [[layer]]
+    name = "first"
+    type = "conv2d"
+    out_channels = 2
+    kernel_size = 1
+
+    [[layer]]
+    name = "unit"
+    block = "unit"
+    repeat = 300
+"#)]
+struct Deep;
 
 /// Random layers and statistics of the batch.
 #[castnet::network(spec = r#"
@@ -159,11 +167,11 @@ fn steady_loops_allocate_nothing() {
     }
     // Other tests of this program allocate beside this one: a steady loop is one that can run without any.
     let quiet = (0..200).any(|_| {
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = allocations::everywhere();
         for _ in 0..3 {
             once();
         }
-        ALLOCATIONS.load(Ordering::Relaxed) == before
+        allocations::everywhere() == before
     });
     assert!(quiet, "every run of the loop allocated");
 }
@@ -187,4 +195,25 @@ fn nothing_large_is_on_the_stack() {
     };
     let thread = std::thread::Builder::new().stack_size(256 * 1024).spawn(work).expect("a thread");
     thread.join().expect("the work fits into 256 KiB of stack");
+}
+
+#[test]
+fn a_deep_network_needs_no_deep_stack() {
+    let work = || {
+        let net = Deep::new(1);
+        assert!(net.predict(&[[[1e-3; 3]; 3]; 2]).as_flattened().as_flattened().iter().all(|x| x.is_finite()));
+        let batch = Array4::from_elem((2, 2, 3, 3), 1e-3);
+        let mut trainer = Trainer::new(net, Sgd::new(1e-9));
+        assert!(trainer.step(batch.view(), batch.view()).expect("a step").is_finite());
+    };
+    let thread = std::thread::Builder::new().stack_size(256 * 1024).spawn(work).expect("a thread");
+    thread.join().expect("the work fits into 256 KiB of stack");
+}
+
+#[test]
+fn the_counters_count() {
+    let (here, everywhere) = (allocations::here(), allocations::everywhere());
+    drop(std::hint::black_box(Box::new(1)));
+    assert_eq!(allocations::here(), here + 1);
+    assert!(allocations::everywhere() > everywhere);
 }

@@ -55,7 +55,8 @@ pub fn network(item: &Item, source: &Source, compiled: &Compiled, tracked: Optio
     let docs = docs.iter().map(|line| format!(" {line}"));
     let steps: Vec<&Step> = evaluation.program.steps.iter().chain(&training.program.steps).collect();
     let layers = hygienic(layers::emit(shaped, source, &names, &offsets, &steps));
-    let passes = hygienic(emit_passes(compiled, &names));
+    let (passes, parts) = emit_passes(compiled, &names);
+    let (passes, parts) = (hygienic(passes), hygienic(parts));
     let info = emit_info(compiled, source, &offsets, name);
     let input_shapes: Vec<&Shape> = shaped.inputs.iter().collect();
     let output_shapes: Vec<&Shape> = shaped.outputs.iter().map(|&value| shaped.shape(value)).collect();
@@ -79,6 +80,8 @@ pub fn network(item: &Item, source: &Source, compiled: &Compiled, tracked: Optio
     });
     let body = quote! {
         #layers
+
+        #parts
 
         impl castnet::Network for #name {
             const INFO: &'static castnet::NetworkInfo = &#info;
@@ -134,22 +137,23 @@ pub fn network(item: &Item, source: &Source, compiled: &Compiled, tracked: Optio
     }
 }
 
-fn emit_passes(compiled: &Compiled, names: &Names) -> TokenStream {
+/// The passes as functions of the trait, and the functions that the long ones among them call.
+fn emit_passes(compiled: &Compiled, names: &Names) -> (TokenStream, TokenStream) {
     let Compiled { shaped, evaluation, training } = compiled;
     let forward = training.program.forward;
     let evaluate = passes::statements(shaped, evaluation, names, &evaluation.program.steps);
     let train = passes::statements(shaped, training, names, &training.program.steps[..forward]);
     let backward = passes::statements(shaped, training, names, &training.program.steps[forward..]);
+    let mut parts = TokenStream::new();
     // What a pass does not use is called `_so`, since the user's lints see this code.
     let name = |body: &TokenStream, word: &str| {
         if mentions(body, word) { format_ident!("{word}") } else { format_ident!("_{word}") }
     };
-    let pass = |function: &str, doc: &str, body: TokenStream, extra: &[(&str, TokenStream)]| {
-        let function = format_ident!("{function}");
-        let (context, parameters, arena) = (name(&body, "context"), name(&body, "parameters"), name(&body, "arena"));
+    let write = |function: &Ident, doc: &str, body: &TokenStream, extra: &[(&str, TokenStream)]| {
+        let (context, parameters, arena) = (name(body, "context"), name(body, "parameters"), name(body, "arena"));
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for (word, kind) in extra {
-            let word_name = name(&body, word);
+            let word_name = name(body, word);
             let argument = quote!(#word_name: #kind);
             if *word == "inputs" { after.push(argument) } else { before.push(argument) }
         }
@@ -166,6 +170,29 @@ fn emit_passes(compiled: &Compiled, names: &Names) -> TokenStream {
             }
         }
     };
+    let mut pass = |function: &str, doc: &str, bodies: Vec<TokenStream>, extra: &[(&str, TokenStream)]| {
+        if let [body] = bodies.as_slice() {
+            return write(&format_ident!("{function}"), doc, body, extra);
+        }
+        let known = |word: &&str| extra.iter().any(|(extra, _)| extra == word);
+        let (before, after) =
+            (["buffers", "gradients"].into_iter().filter(known), ["inputs"].into_iter().filter(known));
+        let arguments: Vec<Ident> = ["context", "parameters"]
+            .into_iter()
+            .chain(before)
+            .chain(["arena"])
+            .chain(after)
+            .map(|word| format_ident!("{word}"))
+            .collect();
+        let mut calls = TokenStream::new();
+        for (i, body) in bodies.iter().enumerate() {
+            let part = format_ident!("{function}_{}", i + 1);
+            let doc = format!("{doc} Part {} of {}.", i + 1, bodies.len());
+            parts.extend(write(&part, &doc, body, extra));
+            calls.extend(quote!(#part(#(#arguments),*);));
+        }
+        write(&format_ident!("{function}"), doc, &calls, extra)
+    };
     let evaluate =
         pass("evaluation_pass", " Evaluation: every layer in turn.", evaluate, &[("buffers", quote!(&[f32]))]);
     let train = pass(
@@ -180,13 +207,14 @@ fn emit_passes(compiled: &Compiled, names: &Names) -> TokenStream {
         backward,
         &[("gradients", quote!(&mut [f32])), ("inputs", quote!(bool))],
     );
-    quote! {
+    let passes = quote! {
         #evaluate
 
         #train
 
         #backward
-    }
+    };
+    (passes, parts)
 }
 
 fn emit_info(compiled: &Compiled, _source: &Source, offsets: &Offsets, name: &Ident) -> TokenStream {

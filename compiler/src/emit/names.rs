@@ -75,9 +75,9 @@ impl Names {
     }
 }
 
-/// Whether a name ends like one that grows out of another: `conv1_out`, `conv1_grad_input_0`.
+/// Whether a name ends like one that grows out of another: `conv1_out`, `conv1_grad_input_0`, `training_pass_2`.
 fn grows(name: &str) -> bool {
-    const ENDS: [&str; 7] = ["_out", "_saved", "_in", "_grad", "_train", "_parameters", "_input"];
+    const ENDS: [&str; 8] = ["_out", "_saved", "_in", "_grad", "_train", "_parameters", "_input", "_pass"];
     let name = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('_');
     ENDS.iter().any(|end| name.ends_with(end))
 }
@@ -119,7 +119,11 @@ mod tests {
 
     #[test]
     fn names_that_grow_do_not_clash() {
-        assert!(["conv1_out", "a_grad_input_0", "a_out_grad_2", "x_in", "bn_train"].into_iter().all(grows));
+        assert!(
+            ["conv1_out", "a_grad_input_0", "a_out_grad_2", "x_in", "bn_train", "training_pass_2"]
+                .into_iter()
+                .all(grows)
+        );
         assert!(!["conv1", "out", "input_2", "train1", "margin"].into_iter().any(grows));
     }
 }

@@ -23,8 +23,20 @@ pub(super) fn place(planned: &Planned, storage: StorageId) -> TokenStream {
     }
 }
 
+/// The most steps of one function. Without optimisation every step of a function has a place of its own on the stack, some 200
+/// bytes: 200 of them take 40 KiB, and a network of any depth runs in a thread with 256 KiB.
+const LONGEST: usize = 200;
+
+/// The statements of a run of steps, as one list or, where that is long, in parts.
+pub(super) fn statements(shaped: &Shaped, planned: &Planned, names: &Names, steps: &[Step]) -> Vec<TokenStream> {
+    if steps.is_empty() {
+        return vec![TokenStream::new()];
+    }
+    steps.chunks(LONGEST).map(|steps| list(shaped, planned, names, steps)).collect()
+}
+
 /// The statements of a run of steps. Steps for the inputs' gradients alone stand in `if inputs { … }`.
-pub(super) fn statements(shaped: &Shaped, planned: &Planned, names: &Names, steps: &[Step]) -> TokenStream {
+fn list(shaped: &Shaped, planned: &Planned, names: &Names, steps: &[Step]) -> TokenStream {
     let mut tokens = TokenStream::new();
     let mut at = 0;
     while at < steps.len() {
