@@ -14,9 +14,15 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// An error that has no place in the text yet. `title` is one line in plain words.
+    /// An error that has no place in the text yet. `title` is one line in plain words: a name in it that has line breaks is
+    /// escaped.
     pub fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), primary: None, context: Vec::new(), notes: Vec::new(), helps: Vec::new() }
+        let mut title = title.into();
+        if title.contains(char::is_control) {
+            let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+            title = title.chars().map(escaped).collect();
+        }
+        Self { title, primary: None, context: Vec::new(), notes: Vec::new(), helps: Vec::new() }
     }
 
     /// Where it is wrong; `label` stands under the marked text (it may be empty).
