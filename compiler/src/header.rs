@@ -4,7 +4,7 @@ use crate::args::{Arg, Args, Site, list_words};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::shape::Shape;
 use crate::source::Span;
-use crate::spec::{Table, Value, ValueKind};
+use crate::spec::{Key, Table, Value, ValueKind};
 
 /// An input of the network.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +55,9 @@ pub struct Header {
     pub winograd: bool,
 }
 
+/// The most inputs, and the most outputs, of a network: the runtime has tuples of so many.
+pub const MOST_VALUES: usize = 32;
+
 /// Reads `[network]`.
 pub fn read(root: &Table, diagnostics: &mut Diagnostics) -> Header {
     let empty = Header { span: 0..0, inputs: Vec::new(), outputs: None, loss: None, winograd: true };
@@ -82,6 +85,12 @@ pub fn read(root: &Table, diagnostics: &mut Diagnostics) -> Header {
         if names.is_empty() {
             args.refuse(value, "[network] lists no outputs".into(), "name at least one layer, or leave `outputs` out");
         }
+        if names.len() > MOST_VALUES {
+            let title = format!("[network] lists {} outputs, but a network has {MOST_VALUES} at most", names.len());
+            args.refuse_with(value, title, "too many outputs", |diagnostic| {
+                diagnostic.help("join some of them with a layer of type = \"concat\"")
+            });
+        }
         for (i, name) in names.iter().enumerate() {
             if names[..i].iter().any(|other| other.value == name.value) {
                 args.refuse(value, format!("output `{}` is named twice", name.value), "each output once");
@@ -97,25 +106,31 @@ pub fn read(root: &Table, diagnostics: &mut Diagnostics) -> Header {
 fn read_inputs(args: &mut Args<'_>, table: &Table) -> Vec<Input> {
     let one = args.value("input");
     let several = args.value("inputs");
-    match (one, several) {
+    match (one, &several) {
         (Some(value), None) => {
             let shape = read_shape(args, "input", &value);
             vec![Input { name: "input".into(), shape, span: value.span }]
         }
-        (None, Some(Value { kind: ValueKind::Table(inputs), .. })) if !inputs.entries.is_empty() => inputs
-            .entries
-            .iter()
-            .map(|(key, value)| {
+        (None, Some(value @ Value { kind: ValueKind::Table(inputs), .. })) if !inputs.entries.is_empty() => {
+            let count = inputs.entries.len();
+            if count > MOST_VALUES {
+                let title = format!("[network] has {count} inputs, but a network has {MOST_VALUES} at most");
+                args.refuse_with(value, title, "too many inputs", |diagnostic| {
+                    diagnostic.help("let one input hold several of them, side by side")
+                });
+            }
+            let read = |(key, value): &(Key, Value)| {
                 if !is_name(&key.name) {
                     args.refuse(value, format!("{:?} cannot be the name of an input", key.name), NAME_RULE);
                 }
                 let shape = read_shape(args, &format!("inputs.{}", key.name), value);
                 Input { name: key.name.clone(), shape, span: value.span.clone() }
-            })
-            .collect(),
+            };
+            inputs.entries.iter().map(read).collect()
+        }
         (None, Some(value)) => {
             let title = format!("[network]: inputs must name shapes, not be {}", value.describe());
-            args.refuse(&value, title, "write inputs = { image = [3, 32, 32], features = [10] }");
+            args.refuse(value, title, "write inputs = { image = [3, 32, 32], features = [10] }");
             Vec::new()
         }
         (Some(one), Some(_)) => {

@@ -182,20 +182,19 @@ macro_rules! tuples {
         }
     };
 }
-/// Calls a macro once for each length of tuple, 2 to 12, with `type index` pairs.
+/// Calls a macro once for each length of tuple, 2 to 32, with `type index` pairs. 32 is the most inputs or outputs that the compiler
+/// lets a spec have.
 macro_rules! for_tuples {
     ($each:ident) => {
-        $each!(A 0 B 1);
-        $each!(A 0 B 1 C 2);
-        $each!(A 0 B 1 C 2 D 3);
-        $each!(A 0 B 1 C 2 D 3 E 4);
-        $each!(A 0 B 1 C 2 D 3 E 4 F 5);
-        $each!(A 0 B 1 C 2 D 3 E 4 F 5 G 6);
-        $each!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7);
-        $each!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8);
-        $each!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9);
-        $each!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10);
-        $each!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11);
+        for_tuples!(@ $each A 0 B 1; C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20
+            V 21 W 22 X 23 Y 24 Z 25 AA 26 AB 27 AC 28 AD 29 AE 30 AF 31);
+    };
+    (@ $each:ident $($T:ident $at:tt)+; $Next:ident $next:tt $($rest:tt)*) => {
+        $each!($($T $at)+);
+        for_tuples!(@ $each $($T $at)+ $Next $next; $($rest)*);
+    };
+    (@ $each:ident $($T:ident $at:tt)+;) => {
+        $each!($($T $at)+);
     };
 }
 pub(crate) use for_tuples;

@@ -78,14 +78,15 @@ macro_rules! tuples {
         }
     };
 }
-tuples!(A 0 B 1);
-tuples!(A 0 B 1 C 2);
-tuples!(A 0 B 1 C 2 D 3);
-tuples!(A 0 B 1 C 2 D 3 E 4);
-tuples!(A 0 B 1 C 2 D 3 E 4 F 5);
-tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6);
-tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7);
-tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8);
-tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9);
-tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10);
-tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11);
+
+macro_rules! for_tuples {
+    ($($T:ident $at:tt)+; $Next:ident $next:tt $($rest:tt)*) => {
+        tuples!($($T $at)+);
+        for_tuples!($($T $at)+ $Next $next; $($rest)*);
+    };
+    ($($T:ident $at:tt)+;) => {
+        tuples!($($T $at)+);
+    };
+}
+for_tuples!(A 0 B 1; C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20 V 21 W 22 X 23
+    Y 24 Z 25 AA 26 AB 27 AC 28 AD 29 AE 30 AF 31);

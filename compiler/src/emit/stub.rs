@@ -2,6 +2,7 @@
 
 use super::Item;
 use super::interface::{Types, methods};
+use crate::header::MOST_VALUES;
 use crate::shape::{Interface, Shape};
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -13,7 +14,8 @@ pub fn stub(item: &Item, interface: &Interface, messages: &[String], span: Span,
     // A shape that is not known is taken for one feature: its rank at least is likely right for a classifier.
     let guess = Shape(vec![1]);
     let known = |shapes: &[Option<Shape>]| -> Vec<Shape> {
-        let shapes: Vec<Shape> = shapes.iter().map(|shape| shape.clone().unwrap_or(guess.clone())).collect();
+        let shapes: Vec<Shape> =
+            shapes.iter().map(|shape| shape.clone().unwrap_or(guess.clone())).take(MOST_VALUES).collect();
         if shapes.is_empty() { vec![guess.clone()] } else { shapes }
     };
     let (inputs, outputs) = (known(&interface.inputs), known(&interface.outputs));
