@@ -73,8 +73,8 @@ impl Report {
 
     /// Panics with everything that failed. A report that compared nothing is a failure too.
     pub fn finish(self, title: &str) {
-        assert!(self.compared > 0, "{title}: nothing was compared");
         if self.failures.is_empty() {
+            assert!(self.compared > 0, "{title}: nothing was compared");
             return;
         }
         let mut text = format!("{title}: {} of its checks failed", self.failures.len());
