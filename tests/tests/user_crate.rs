@@ -46,6 +46,17 @@ impl Crate {
             .expect("cargo runs")
     }
 
+    /// Clippy, or the compiler alone where clippy is not installed.
+    #[track_caller]
+    fn passes_lints(&self) {
+        let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
+        let installed = Command::new(cargo).args(["clippy", "--version"]).output().is_ok_and(|it| it.status.success());
+        if !installed {
+            eprintln!("CLIPPY IS NOT INSTALLED: its lints are not tested (rustup component add clippy)");
+        }
+        self.passes(if installed { "clippy" } else { "check" });
+    }
+
     #[track_caller]
     fn passes(&self, command: &str) {
         let output = self.cargo(command);
@@ -184,9 +195,11 @@ pub type Result = u8;
 pub struct Box;
 /// A name of a kernel.
 pub mod linear {}
+/// The runtime's own.
+pub mod castnet {}
 
 /// A network among them, its spec beside this file.
-#[castnet::network("./beside.toml")]
+#[::castnet::network("./beside.toml")]
 #[derive(Debug)]
 pub(crate) struct Conv2d;
 
@@ -196,7 +209,7 @@ pub fn uses() -> (usize, Option, Option) {
 }
 "#,
     );
-    user.passes("clippy");
+    user.passes_lints();
 }
 
 #[test]
@@ -214,4 +227,34 @@ fn under_another_name() {
          println!(\"{scores:?}\");\n}\n",
     );
     user.passes("check");
+}
+
+/// Lints that nobody turns on for all of a crate, over networks with every kind of layer.
+#[test]
+fn no_lint_of_the_user_fires() {
+    let user = Crate::new("pedantic", "castnet");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/nets");
+    let mut source =
+        "//! A crate with all the lints there are.\n#![deny(warnings, missing_docs, unused, unused_results, \
+                      unused_qualifications, unused_lifetimes, single_use_lifetimes, unreachable_pub, trivial_casts, \
+                      trivial_numeric_casts, explicit_outlives_requirements, elided_lifetimes_in_paths, \
+                      missing_copy_implementations, variant_size_differences, non_ascii_idents)]\n\
+                      #![deny(clippy::all, clippy::pedantic, clippy::nursery)]\n#![forbid(unsafe_code)]\n\n"
+            .to_string();
+    for entry in fs::read_dir(golden).expect("the golden networks") {
+        let path = entry.expect("a file").path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            let camel: String = path.file_stem().expect("a name").to_string_lossy().split('_').map(capital).collect();
+            source += &format!(
+                "/// A network.\n#[castnet::network({path:?})]\n#[derive(Debug, Clone)]\npub struct {camel};\n\n"
+            );
+        }
+    }
+    assert!(source.matches("pub struct").count() >= 30);
+    user.write("src/lib.rs", &source);
+    user.passes_lints();
+}
+
+fn capital(word: &str) -> String {
+    word[..1].to_uppercase() + &word[1..]
 }
