@@ -48,14 +48,21 @@ impl AvgPool2d {
         self.pool.planes(input_len, output_len)
     }
 
-    /// The columns' factors of the divisors, and behind them what remains of `scratch`, of which `table_len` floats are for the factors.
-    fn columns<'a>(&self, scratch: &'a mut [f32], table_len: usize) -> (&'a [f32], &'a mut [f32]) {
-        let (table, scratch) = scratch.split_at_mut(table_len);
-        for (x, word) in table.iter_mut().enumerate() {
-            // What is past the output divides lanes that are not written.
-            *word = if x < self.pool.output[2] { self.divisor(1, x) } else { 1.0 };
+    /// Floats of the table of [`AvgPool2d::write_divisors`].
+    fn table_len(&self) -> usize {
+        self.pool.output[1].next_multiple_of(BLOCK) + self.pool.output[2].next_multiple_of(BLOCK)
+    }
+
+    /// Writes the factors of the divisors: those of the rows, and those of the columns, either as many as whole vectors.
+    fn write_divisors<'a>(&self, table: &'a mut [f32]) -> Divisors<'a> {
+        let (rows, columns) = table.split_at_mut(self.pool.output[1].next_multiple_of(BLOCK));
+        for (axis, factors) in [&mut *rows, &mut *columns].into_iter().enumerate() {
+            for (position, factor) in factors.iter_mut().enumerate() {
+                // What is past the output divides lanes that are not written.
+                *factor = if position < self.pool.output[axis + 1] { self.divisor(axis, position) } else { 1.0 };
+            }
         }
-        (table, scratch)
+        Divisors { rows, columns }
     }
 }
 
@@ -77,11 +84,9 @@ pub fn forward(context: &mut Context, op: &AvgPool2d, input: &[f32], output: &mu
             dispatch(isa, Means { input: &input[i * per_task * plane..], plane, divisor, output });
         });
     }
-    let table_len = op.pool.output[2].next_multiple_of(BLOCK);
-    let mut scratch = context.take_scratch(table_len + window::scratch_len(&op.pool, input.len(), output.len()));
-    let (columns, rest) = op.columns(&mut scratch, table_len);
-    window::reduce(isa, &op.pool, Average { op, columns }, input, output, rest);
-    context.put_scratch(scratch);
+    let scratch = context.scratch(op.table_len() + window::scratch_len(&op.pool, input.len(), output.len()));
+    let (table, scratch) = scratch.split_at_mut(op.table_len());
+    window::reduce(isa, &op.pool, op.write_divisors(table), input, output, scratch);
 }
 
 /// Every output's gradient, over the divisor, goes to each input of its window.
@@ -106,23 +111,24 @@ pub fn backward(context: &mut Context, op: &AvgPool2d, grad_output: &[f32], grad
     let [_, height, width] = op.pool.input;
     let rows = planes * height;
     let per_task = items_per_task(rows, 2 * width);
-    let (table_len, each) = (op.pool.output[2].next_multiple_of(BLOCK), GROUP * Backward::row_len(&op.pool));
-    let scratch = context.scratch(table_len + each * rows.div_ceil(per_task).min(parallel::threads()));
-    let (columns, scratch) = op.columns(scratch, table_len);
+    let each = GROUP * Backward::row_len(&op.pool);
+    let scratch = context.scratch(op.table_len() + each * rows.div_ceil(per_task).min(parallel::threads()));
+    let (table, scratch) = scratch.split_at_mut(op.table_len());
+    let divisors = op.write_divisors(table);
     for_each_chunk_scratch(grad_input, per_task * width, scratch, each, |i, grad_input, scratch| {
-        dispatch(isa, Backward { op, columns, grad_output, grad_input, first: i * per_task, scratch });
+        dispatch(isa, Backward { op: &op.pool, divisors, grad_output, grad_input, first: i * per_task, scratch });
     });
 }
 
-/// The sum over the divisor, which is the product of a factor for the row and one for the column.
+/// Divisors as the products of a factor for the row and one for the column.
 #[derive(Clone, Copy)]
-struct Average<'a> {
-    op: &'a AvgPool2d,
-    /// The columns' factors, as many as whole vectors of outputs.
+struct Divisors<'a> {
+    rows: &'a [f32],
     columns: &'a [f32],
 }
 
-impl Reduction for Average<'_> {
+/// The sum over the divisor.
+impl Reduction for Divisors<'_> {
     const IDENTITY: f32 = 0.0;
     #[inline(always)]
     fn combine<S: Simd>(simd: S, a: S::V, b: S::V) -> S::V {
@@ -130,7 +136,7 @@ impl Reduction for Average<'_> {
     }
     #[inline(always)]
     fn row(self, y: usize) -> f32 {
-        self.op.divisor(0, y)
+        self.rows[y]
     }
     #[inline(always)]
     fn finish<S: Simd>(self, simd: S, value: S::V, row: f32, x: usize) -> S::V {
@@ -163,8 +169,8 @@ impl Kernel for Means<'_> {
 /// The transpose of the forward pass: what the windows' rows give to an input row is summed in a working row, as wide as the output and with
 /// zeros on both sides; then every input column takes from the columns of that row whose windows hold it.
 struct Backward<'a> {
-    op: &'a AvgPool2d,
-    columns: &'a [f32],
+    op: &'a Pool2d,
+    divisors: Divisors<'a>,
     grad_output: &'a [f32],
     grad_input: &'a mut [f32],
     /// The first row.
@@ -190,26 +196,25 @@ impl Kernel for Backward<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Backward { op, columns, grad_output, grad_input, first, scratch } = self;
-        let pool = &op.pool;
-        let ([_, height, width], out_width) = (pool.input, pool.output[2]);
-        let (row_len, front) = (Self::row_len(pool), Self::front(pool));
+        let Backward { op, divisors, grad_output, grad_input, first, scratch } = self;
+        let ([_, height, width], out_width) = (op.input, op.output[2]);
+        let (row_len, front) = (Self::row_len(op), Self::front(op));
         scratch.fill(0.0);
         let count = grad_input.len() / width;
         let mut at = 0;
         while at < count {
             let (plane, y) = ((first + at) / height, (first + at) % height);
             let group = GROUP.min(count - at).min(height - y);
-            let grad_output = &grad_output[plane * pool.output_plane()..][..pool.output_plane()];
+            let grad_output = &grad_output[plane * op.output_plane()..][..op.output_plane()];
             for (y, row) in (y..).zip(scratch.chunks_exact_mut(row_len).take(group)) {
-                sum_rows(simd, op, columns, grad_output, y, &mut row[front..][..out_width]);
+                sum_rows(simd, op, divisors, grad_output, y, &mut row[front..][..out_width]);
             }
             let rows = grad_input[at * width..].chunks_exact_mut(width);
             for (row, grad_input) in scratch.chunks_exact(row_len).take(group).zip(rows) {
-                match pool.stride[1] {
-                    1 => spread::<S, 1>(simd, pool, row, grad_input),
-                    2 => spread::<S, 2>(simd, pool, row, grad_input),
-                    _ => spread::<S, 0>(simd, pool, row, grad_input),
+                match op.stride[1] {
+                    1 => spread::<S, 1>(simd, op, row, grad_input),
+                    2 => spread::<S, 2>(simd, op, row, grad_input),
+                    _ => spread::<S, 0>(simd, op, row, grad_input),
                 }
             }
             at += group;
@@ -219,25 +224,26 @@ impl Kernel for Backward<'_> {
 
 /// The sum of the rows of gradients, each over its divisor, whose windows hold input row `y`.
 #[inline(always)]
-fn sum_rows<S: Simd>(simd: S, op: &AvgPool2d, columns: &[f32], grad_output: &[f32], y: usize, row: &mut [f32]) {
-    let pool = &op.pool;
+fn sum_rows<S: Simd>(simd: S, op: &Pool2d, divisors: Divisors<'_>, grad_output: &[f32], y: usize, row: &mut [f32]) {
     let out_width = row.len();
     // Windows start every `stride` rows of the padded input, of which `y` is this one.
-    let padded = y + pool.padding[0];
-    let first = (padded + 1).saturating_sub(pool.kernel[0]).div_ceil(pool.stride[0]);
-    let end = (padded / pool.stride[0] + 1).min(pool.output[1]);
-    assert!(grad_output.len() >= end * out_width && columns.len() >= out_width, "a plane and a table as `op` says");
+    let padded = y + op.padding[0];
+    let first = (padded + 1).saturating_sub(op.kernel[0]).div_ceil(op.stride[0]);
+    let end = (padded / op.stride[0] + 1).min(op.output[1]);
+    assert!(grad_output.len() >= end * out_width && divisors.columns.len() >= out_width, "a plane as `op` says");
+    // Between windows further apart than they are high there may be none.
+    let factors = if first < end { &divisors.rows[first..end] } else { &[] };
     let mut x = 0;
     while x < out_width {
         let count = (out_width - x).min(S::LANES);
         // SAFETY: rows of gradients, table and working row are `out_width` long.
         unsafe {
-            let column = load(simd, columns.as_ptr().add(x), count);
+            let column = load(simd, divisors.columns.as_ptr().add(x), count);
             let mut sum = simd.zero();
-            for oy in first..end {
-                let gradient = load(simd, grad_output.as_ptr().add(oy * out_width + x), count);
+            for (i, factor) in factors.iter().enumerate() {
+                let gradient = load(simd, grad_output.as_ptr().add((first + i) * out_width + x), count);
                 // In the lanes past the row, zero over zero: they are not written.
-                sum = simd.add(sum, simd.div(gradient, simd.mul(simd.splat(op.divisor(0, oy)), column)));
+                sum = simd.add(sum, simd.div(gradient, simd.mul(simd.splat(*factor), column)));
             }
             store(simd, sum, row.as_mut_ptr().add(x), count);
         }
@@ -251,20 +257,26 @@ fn sum_rows<S: Simd>(simd: S, op: &AvgPool2d, columns: &[f32], grad_output: &[f3
 /// `u + (q + padding - k) / stride`, for every `k` that leaves no remainder.
 #[inline(always)]
 fn spread<S: Simd, const STRIDE: usize>(simd: S, op: &Pool2d, row: &[f32], grad_input: &mut [f32]) {
-    let (stride, width) = (op.stride[1], grad_input.len());
+    // Known to the compiler where it is small: a division takes as long as a short row.
+    let stride = if STRIDE == 0 { op.stride[1] } else { STRIDE };
+    let (padding, kernel, width) = (op.padding[1], op.kernel[1], grad_input.len());
     assert!(row.len() >= Backward::row_len(op) && width == op.input[2], "a working row for an input row");
+    // Not the address of a shorter slice, before which nothing may be read.
+    let row = row.as_ptr().wrapping_add(Backward::front(op));
     let mut u = 0;
     while u * stride < width {
         let x = u * stride;
-        // SAFETY: `row_len` has room for whole vectors of input columns, and `x + count` is at most the width.
+        // SAFETY: `row_len` has room for whole vectors of input columns behind `front`, and before it for the elements of a window; and
+        // `x + count` is at most the width.
         unsafe {
             match STRIDE {
                 1 => {
-                    let sum = sum_columns(simd, op, row, u, 0);
+                    let sum = sum_columns(simd, row.add(u + padding), kernel, 0, 1);
                     store(simd, sum, grad_input.as_mut_ptr().add(x), (width - x).min(S::LANES));
                 }
                 2 => {
-                    let (even, odd) = (sum_columns(simd, op, row, u, 0), sum_columns(simd, op, row, u, 1));
+                    let even = sum_columns(simd, row.add(u + padding / 2), kernel, padding % 2, 2);
+                    let odd = sum_columns(simd, row.add(u + padding.div_ceil(2)), kernel, (1 + padding) % 2, 2);
                     let (low, high) = simd.interleave(even, odd);
                     let count = (width - x).min(2 * S::LANES);
                     store(simd, low, grad_input.as_mut_ptr().add(x), count.min(S::LANES));
@@ -274,8 +286,9 @@ fn spread<S: Simd, const STRIDE: usize>(simd: S, op: &Pool2d, row: &[f32], grad_
                 }
                 _ => {
                     for q in 0..stride {
+                        let (start, remainder) = (u + (q + padding) / stride, (q + padding) % stride);
                         let mut lanes = [0.0; BLOCK];
-                        simd.store(sum_columns(simd, op, row, u, q), &mut lanes);
+                        simd.store(sum_columns(simd, row.add(start), kernel, remainder, stride), &mut lanes);
                         let columns = grad_input[x..].iter_mut().skip(q).step_by(stride);
                         for (gradient, lane) in columns.zip(&lanes[..S::LANES]) {
                             *gradient = *lane;
@@ -288,19 +301,17 @@ fn spread<S: Simd, const STRIDE: usize>(simd: S, op: &Pool2d, row: &[f32], grad_
     }
 }
 
-/// The sums for the input columns `u * stride + q`, `(u + 1) * stride + q`, …
+/// The sum of the vectors at `row`, `row - 1`, …, one for each element `remainder`, `remainder + stride`, … of a window.
 ///
 /// # Safety
 ///
-/// `row` is a working row of [`Backward::row_len`] floats, and `u` is below the columns over the stride, rounded up to whole vectors.
+/// Vectors at all of these are valid for reading.
 #[inline(always)]
-unsafe fn sum_columns<S: Simd>(simd: S, op: &Pool2d, row: &[f32], u: usize, q: usize) -> S::V {
-    let stride = op.stride[1];
-    let (remainder, start) = ((q + op.padding[1]) % stride, u + (q + op.padding[1]) / stride);
+unsafe fn sum_columns<S: Simd>(simd: S, row: *const f32, kernel: usize, remainder: usize, stride: usize) -> S::V {
     let mut sum = simd.zero();
-    for k in (remainder..op.kernel[1]).step_by(stride) {
-        // SAFETY: k / stride is less than `front`, and `row_len` counts what follows.
-        sum = simd.add(sum, unsafe { simd.load_ptr(row.as_ptr().add(Backward::front(op) + start - k / stride)) });
+    for (back, _) in (remainder..kernel).step_by(stride).enumerate() {
+        // SAFETY: the caller's promise.
+        sum = simd.add(sum, unsafe { simd.load_ptr(row.sub(back)) });
     }
     sum
 }

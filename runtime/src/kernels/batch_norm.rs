@@ -333,7 +333,8 @@ impl Kernel for Train<'_> {
             let moments = moments(simd, x);
             self.statistics.set(simd, op, i, moments.count, moments.mean, moments.squares);
             let (mean, scale) = (self.statistics.means[i], self.statistics.scales[i] * value(self.weight, c, 1.0));
-            for n in 0..x.count {
+            // Backwards: what was read last is in the cache still.
+            for n in (0..x.count).rev() {
                 // SAFETY: no other task has this channel.
                 let y = unsafe { self.output.slice(op.plane(n, c)) };
                 normalise(simd, x.row(n), mean, scale, value(self.bias, c, 0.0), y);
@@ -376,7 +377,7 @@ impl Kernel for Backward<'_> {
             let Some(grad_input) = &self.grad_input else { continue };
             let count = (x.count * op.inner) as f64;
             let slopes = slopes(value(self.weight, c, 1.0), mean, scale, sum / count, product / count);
-            for n in 0..x.count {
+            for n in (0..x.count).rev() {
                 // SAFETY: no other task has this channel.
                 let dx = unsafe { grad_input.slice(op.plane(n, c)) };
                 slopes.apply(simd, dy.row(n), None, x.row(n), dx);

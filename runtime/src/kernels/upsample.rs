@@ -63,24 +63,6 @@ impl Upsample {
         Source { first, second: (first + 1).min(length - 1), weight: (at - first as f32).clamp(0.0, 1.0) }
     }
 
-    /// The output rows that take from input row `y`.
-    fn takers(&self, y: usize) -> Range<usize> {
-        // The sources never decrease, and most rows have few takers: a search by halves would meet more rows than a walk from a guess.
-        let height = self.output[1];
-        let mut start = (y * height / self.input[1]).min(height - 1);
-        while start > 0 && self.source(0, start - 1).second >= y {
-            start -= 1;
-        }
-        while start < height && self.source(0, start).second < y {
-            start += 1;
-        }
-        let mut end = start;
-        while end < height && self.source(0, end).first <= y {
-            end += 1;
-        }
-        start..end
-    }
-
     /// Whether a row is stretched to twice its width in the usual way, which whole vectors can do.
     fn doubles_width(&self) -> bool {
         let usual = match self.mode {
@@ -95,24 +77,60 @@ impl Upsample {
         self.mode == UpsampleMode::Nearest
     }
 
-    /// Floats of the table of columns: first and second source, and weight.
-    fn table_len(&self) -> usize {
-        3 * self.output[2]
+    /// Floats of the tables of rows and columns.
+    fn tables_len(&self) -> usize {
+        3 * (self.output[1] + self.output[2])
     }
 
-    /// Writes the table of columns; indices as the bits of `u32`.
-    fn write_table(&self, table: &mut [f32]) {
-        for (x, entry) in table.chunks_exact_mut(3).enumerate() {
-            let Source { first, second, weight } = self.source(1, x);
-            entry.copy_from_slice(&[f32::from_bits(first as u32), f32::from_bits(second as u32), weight]);
-        }
+    /// Writes what every row and every column of the output takes from.
+    fn write_tables<'a>(&self, tables: &'a mut [f32]) -> [Table<'a>; 2] {
+        let (rows, columns) = tables.split_at_mut(3 * self.output[1]);
+        [(0, rows), (1, columns)].map(|(axis, table)| {
+            let (firsts, rest) = table.split_at_mut(self.output[axis + 1]);
+            let (seconds, weights) = rest.split_at_mut(self.output[axis + 1]);
+            for (position, weight) in weights.iter_mut().enumerate() {
+                let source = self.source(axis, position);
+                firsts[position] = f32::from_bits(source.first as u32);
+                seconds[position] = f32::from_bits(source.second as u32);
+                *weight = source.weight;
+            }
+            Table { firsts, seconds, weights }
+        })
     }
 }
 
-/// Reads an entry of the table of columns.
-#[inline(always)]
-fn entry(table: &[f32]) -> Source {
-    Source { first: table[0].to_bits() as usize, second: table[1].to_bits() as usize, weight: table[2] }
+/// What the rows or the columns of the output take from; indices as the bits of `u32`.
+#[derive(Clone, Copy)]
+struct Table<'a> {
+    firsts: &'a [f32],
+    seconds: &'a [f32],
+    weights: &'a [f32],
+}
+
+impl Table<'_> {
+    #[inline(always)]
+    fn at(&self, position: usize) -> Source {
+        let (first, second) = (self.firsts[position].to_bits(), self.seconds[position].to_bits());
+        Source { first: first as usize, second: second as usize, weight: self.weights[position] }
+    }
+
+    /// The positions that take from `source`, one of `sources`.
+    fn takers(&self, source: usize, sources: usize) -> Range<usize> {
+        // Sources never decrease, and most have few takers: a walk from a guess is shorter than a search by halves.
+        let count = self.firsts.len();
+        let mut start = (source * count / sources).min(count - 1);
+        while start > 0 && self.at(start - 1).second >= source {
+            start -= 1;
+        }
+        while start < count && self.at(start).second < source {
+            start += 1;
+        }
+        let mut end = start;
+        while end < count && self.at(end).first <= source {
+            end += 1;
+        }
+        start..end
+    }
 }
 
 /// Every output is the nearest input, or a weighted sum of two rows by two columns of its plane.
@@ -129,13 +147,13 @@ pub fn forward(context: &mut Context, op: &Upsample, input: &[f32], output: &mut
     // Bilinear needs two rows that are stretched already; nearest stretches in place.
     let each = if op.is_nearest() { 0 } else { 2 * width.next_multiple_of(BLOCK) };
     let workers = rows.div_ceil(per_task).min(parallel::threads());
-    let (table, scratch) = prepare(context, op, each * workers);
+    let (tables, scratch) = prepare(context, op, each * workers);
     for_each_chunk_scratch(output, per_task * width, scratch, each, |i, output, scratch| {
         let first = i * per_task;
         if op.is_nearest() {
-            dispatch(isa, Nearest { op, table, input, output, first });
+            dispatch(isa, Nearest { op, tables, input, output, first });
         } else {
-            dispatch(isa, Bilinear { op, table, input, output, first, scratch });
+            dispatch(isa, Bilinear { op, tables, input, output, first, scratch });
         }
     });
 }
@@ -153,24 +171,46 @@ pub fn backward(context: &mut Context, op: &Upsample, grad_output: &[f32], grad_
     let per_task = items_per_task(rows, op.input[2] + op.output[1] * op.output[2] / op.input[1]);
     let each = Backward::scratch_len(op);
     let workers = rows.div_ceil(per_task).min(parallel::threads());
-    let (table, scratch) = prepare(context, op, each * workers);
+    let (tables, scratch) = prepare(context, op, each * workers);
     for_each_chunk_scratch(grad_input, per_task * op.input[2], scratch, each, |i, grad_input, scratch| {
-        dispatch(isa, Backward { op, table, grad_output, grad_input, first: i * per_task, scratch });
+        dispatch(isa, Backward { op, tables, grad_output, grad_input, first: i * per_task, scratch });
     });
 }
 
-/// The table of columns, and working memory of `len` floats behind it.
-fn prepare<'a>(context: &'a mut Context, op: &Upsample, len: usize) -> (&'a [f32], &'a mut [f32]) {
-    let room = op.table_len().next_multiple_of(BLOCK);
-    let (table, scratch) = context.scratch(room + len).split_at_mut(room);
-    op.write_table(&mut table[..op.table_len()]);
-    (&table[..op.table_len()], scratch)
+/// The tables of rows and columns, and working memory of `len` floats behind them.
+fn prepare<'a>(context: &'a mut Context, op: &Upsample, len: usize) -> ([Table<'a>; 2], &'a mut [f32]) {
+    let room = op.tables_len().next_multiple_of(BLOCK);
+    let (tables, scratch) = context.scratch(room + len).split_at_mut(room);
+    (op.write_tables(&mut tables[..op.tables_len()]), scratch)
+}
+
+/// Counts rows through all planes, of `height` rows each.
+#[derive(Clone, Copy)]
+struct Counter {
+    plane: usize,
+    y: usize,
+    height: usize,
+}
+
+impl Counter {
+    fn new(row: usize, height: usize) -> Self {
+        Counter { plane: row / height, y: row % height, height }
+    }
+
+    /// The next row: not another division.
+    #[inline(always)]
+    fn advance(&mut self) {
+        self.y += 1;
+        if self.y == self.height {
+            (self.plane, self.y) = (self.plane + 1, 0);
+        }
+    }
 }
 
 /// Consecutive output rows, counted through all planes.
 struct Nearest<'a> {
     op: &'a Upsample,
-    table: &'a [f32],
+    tables: [Table<'a>; 2],
     input: &'a [f32],
     output: &'a mut [f32],
     first: usize,
@@ -181,12 +221,13 @@ impl Kernel for Nearest<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Nearest { op, table, input, output, first } = self;
+        let Nearest { op, tables: [rows, columns], input, output, first } = self;
         let ([_, height, width], [_, out_height, out_width]) = (op.input, op.output);
         let mut done = None;
+        let mut counter = Counter::new(first, out_height);
         for i in 0..output.len() / out_width {
-            let (plane, y) = ((first + i) / out_height, (first + i) % out_height);
-            let row = plane * height + op.source(0, y).first;
+            let row = counter.plane * height + rows.at(counter.y).first;
+            counter.advance();
             if done == Some(row) {
                 output.copy_within((i - 1) * out_width..i * out_width, i * out_width);
                 continue;
@@ -204,8 +245,8 @@ impl Kernel for Nearest<'_> {
                     }
                 }
             } else {
-                for (y, source) in output.iter_mut().zip(table.chunks_exact(3)) {
-                    *y = input[entry(source).first];
+                for (y, first) in output.iter_mut().zip(columns.firsts) {
+                    *y = input[first.to_bits() as usize];
                 }
             }
         }
@@ -218,7 +259,7 @@ impl Kernel for Nearest<'_> {
 /// by whole vectors.
 struct Bilinear<'a> {
     op: &'a Upsample,
-    table: &'a [f32],
+    tables: [Table<'a>; 2],
     input: &'a [f32],
     output: &'a mut [f32],
     first: usize,
@@ -230,22 +271,23 @@ impl Kernel for Bilinear<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Bilinear { op, table, input, output, first, scratch } = self;
+        let Bilinear { op, tables: [rows, columns], input, output, first, scratch } = self;
         let ([_, height, width], [_, out_height, out_width]) = (op.input, op.output);
         let (even, odd) = scratch.split_at_mut(scratch.len() / 2);
         let stretched = [&mut even[..out_width], &mut odd[..out_width]];
         // Which input row, counted through all planes, either holds.
         let mut holds = [None; 2];
-        for (i, output) in output.chunks_exact_mut(out_width).enumerate() {
-            let (plane, y) = ((first + i) / out_height, (first + i) % out_height);
-            let source = op.source(0, y);
+        let mut counter = Counter::new(first, out_height);
+        for output in output.chunks_exact_mut(out_width) {
+            let source = rows.at(counter.y);
             for row in [source.first, source.second] {
-                if holds[row % 2] != Some(plane * height + row) {
-                    let input = &input[(plane * height + row) * width..][..width];
-                    stretch(simd, op, table, input, stretched[row % 2]);
-                    holds[row % 2] = Some(plane * height + row);
+                let counted = counter.plane * height + row;
+                if holds[row % 2] != Some(counted) {
+                    stretch(simd, op, columns, &input[counted * width..][..width], stretched[row % 2]);
+                    holds[row % 2] = Some(counted);
                 }
             }
+            counter.advance();
             let (above, below) = (&*stretched[source.first % 2], &*stretched[source.second % 2]);
             let (weight_above, weight_below) = (simd.splat(1.0 - source.weight), simd.splat(source.weight));
             let mut x = 0;
@@ -266,11 +308,11 @@ impl Kernel for Bilinear<'_> {
 
 /// Stretches a row bilinearly.
 #[inline(always)]
-fn stretch<S: Simd>(simd: S, op: &Upsample, table: &[f32], input: &[f32], output: &mut [f32]) {
+fn stretch<S: Simd>(simd: S, op: &Upsample, columns: Table<'_>, input: &[f32], output: &mut [f32]) {
     let width = input.len();
     let inside = if op.doubles_width() { 1..output.len() - 1 } else { 0..0 };
     for x in (0..inside.start).chain(inside.end..output.len()) {
-        let Source { first, second, weight } = entry(&table[3 * x..]);
+        let Source { first, second, weight } = columns.at(x);
         output[x] = (1.0 - weight) * input[first] + weight * input[second];
     }
     // Between elements j and j + 1 lie the outputs 2j + 1 and 2j + 2, at a quarter and three quarters of the way.
@@ -299,7 +341,7 @@ fn stretch<S: Simd>(simd: S, op: &Upsample, table: &[f32], input: &[f32], output
 /// one, or by vectors too where the width was doubled.
 struct Backward<'a> {
     op: &'a Upsample,
-    table: &'a [f32],
+    tables: [Table<'a>; 2],
     grad_output: &'a [f32],
     grad_input: &'a mut [f32],
     first: usize,
@@ -318,16 +360,18 @@ impl Kernel for Backward<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Backward { op, table, grad_output, grad_input, first, scratch } = self;
+        let Backward { op, tables: [rows, columns], grad_output, grad_input, first, scratch } = self;
         let ([_, height, width], [_, out_height, out_width]) = (op.input, op.output);
         let sums = &mut scratch[BLOCK - 1..];
-        for (i, grad_input) in grad_input.chunks_exact_mut(width).enumerate() {
-            let (plane, y) = ((first + i) / height, (first + i) % height);
+        let mut counter = Counter::new(first, height);
+        for grad_input in grad_input.chunks_exact_mut(width) {
+            let (plane, y) = (counter.plane, counter.y);
+            counter.advance();
             let grad_output = &grad_output[plane * out_height * out_width..][..out_height * out_width];
             sums.fill(0.0);
             let row = &mut sums[1..=out_width];
-            for taker in op.takers(y) {
-                let source = op.source(0, taker);
+            for taker in rows.takers(y, height) {
+                let source = rows.at(taker);
                 // A row may be both first and second: the last one, where there is none after it.
                 let of_first = if source.first == y { 1.0 - source.weight } else { 0.0 };
                 let of_second = if source.second == y { source.weight } else { 0.0 };
@@ -340,8 +384,8 @@ impl Kernel for Backward<'_> {
                 continue;
             }
             grad_input.fill(0.0);
-            for (sum, source) in row.iter().zip(table.chunks_exact(3)) {
-                let Source { first, second, weight } = entry(source);
+            for (x, sum) in row.iter().enumerate() {
+                let Source { first, second, weight } = columns.at(x);
                 grad_input[first] += if op.is_nearest() { *sum } else { (1.0 - weight) * sum };
                 if !op.is_nearest() {
                     grad_input[second] += weight * sum;
@@ -465,13 +509,15 @@ mod tests {
                         continue;
                     }
                     let op = Upsample { input: [1, height, 1], output, scale: [scale, 1.0], mode };
+                    let mut tables = vec![f32::NAN; op.tables_len()];
+                    let [rows, _] = op.write_tables(&mut tables);
                     for y in 0..height {
                         let takes = |&taker: &usize| {
                             let source = op.source(0, taker);
                             source.first == y || source.second == y
                         };
                         let takers: Vec<usize> = (0..output[1]).filter(takes).collect();
-                        assert_eq!(op.takers(y).collect::<Vec<_>>(), takers, "{op:?}, {y}");
+                        assert_eq!(rows.takers(y, height).collect::<Vec<_>>(), takers, "{op:?}, {y}");
                     }
                 }
             }
