@@ -47,67 +47,113 @@ impl Epilogue {
         columns: [usize; 2],
     ) {
         let Some(activation) = self.after else { return };
-        let lanes = (value.channels - block * BLOCK).min(BLOCK);
-        let pixels = Pixels {
-            // SAFETY: the pixel lies in the sample.
-            start: unsafe { sample.add(value.offset(block, rows[0], columns[0])) },
+        // SAFETY: the pixel lies in the sample.
+        let start = unsafe { sample.add(value.offset(block, rows[0], columns[0])) };
+        let rows = Rows {
+            from: start,
+            from_row: value.row_len(),
+            to: start,
+            to_row: value.row_len(),
             rows: rows[1] - rows[0],
-            row_len: value.row_len(),
-            columns: columns[1] - columns[0],
-            lanes,
+            pixels: columns[1] - columns[0],
+            lanes: (value.channels - block * BLOCK).min(BLOCK),
+            tail: 0,
         };
-        macro_rules! run {
-            ($function:expr) => {
-                dispatch(
-                    isa,
-                    // SAFETY: the caller's promise.
-                    unsafe { Finish::new(pixels, $function) },
-                )
-            };
-        }
-        with_function!(activation, value, run);
+        // SAFETY: the caller's promise.
+        unsafe { apply(isa, activation, rows) };
+    }
+
+    /// Applies what remains to `rows` rows of `len` floats, `row_len` apart, without blocks.
+    ///
+    /// # Safety
+    /// The rows may be written, and nobody else accesses them meanwhile.
+    pub unsafe fn finish_plain(&self, isa: Isa, start: *mut f32, rows: usize, row_len: usize, len: usize) {
+        let Some(activation) = self.after else { return };
+        let rows = Rows {
+            from: start,
+            from_row: row_len,
+            to: start,
+            to_row: row_len,
+            rows,
+            pixels: len / BLOCK,
+            lanes: BLOCK,
+            tail: len % BLOCK,
+        };
+        // SAFETY: the caller's promise.
+        unsafe { apply(isa, activation, rows) };
     }
 }
 
+/// Rows of pixels of 16 floats, to read and to write, perhaps in the same place.
 #[derive(Clone, Copy)]
-struct Pixels {
-    start: *mut f32,
-    rows: usize,
-    row_len: usize,
-    columns: usize,
-    /// Lanes that hold channels.
-    lanes: usize,
+pub(super) struct Rows {
+    pub from: *const f32,
+    /// From a row to the next.
+    pub from_row: usize,
+    pub to: *mut f32,
+    pub to_row: usize,
+    pub rows: usize,
+    /// Whole pixels of a row.
+    pub pixels: usize,
+    /// Lanes that hold channels: the others become zeros.
+    pub lanes: usize,
+    /// Floats of a row past its last whole pixel, and nothing after them.
+    pub tail: usize,
 }
 
-struct Finish<F> {
-    pixels: Pixels,
+/// Writes the function of every float.
+///
+/// # Safety
+/// The rows may be read and written, and nobody else accesses what is written meanwhile.
+pub(super) unsafe fn apply(isa: Isa, activation: Activation, rows: Rows) {
+    macro_rules! run {
+        ($function:expr) => {
+            dispatch(
+                isa,
+                // SAFETY: the caller's promise.
+                unsafe { Apply::new(rows, $function) },
+            )
+        };
+    }
+    with_function!(activation, value, run);
+}
+
+struct Apply<F> {
+    rows: Rows,
     function: F,
 }
 
-impl<F> Finish<F> {
+impl<F> Apply<F> {
     /// # Safety
-    /// As [`Epilogue::finish`].
-    unsafe fn new(pixels: Pixels, function: F) -> Self {
-        Finish { pixels, function }
+    /// As [`apply`].
+    unsafe fn new(rows: Rows, function: F) -> Self {
+        Apply { rows, function }
     }
 }
 
-impl<F: Function<1>> Kernel for Finish<F> {
+impl<F: Function<1>> Kernel for Apply<F> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Pixels { start, rows, row_len, columns, lanes } = self.pixels;
+        let Rows { from, from_row, to, to_row, rows, pixels, lanes, tail } = self.rows;
         for row in 0..rows {
-            for pixel in 0..columns {
-                for lane in (0..BLOCK).step_by(S::LANES) {
-                    // SAFETY: `new`'s caller vouches for every pixel.
-                    unsafe {
-                        let at = start.add(row * row_len + pixel * BLOCK + lane);
-                        let y = self.function.apply(simd, [simd.load_ptr(at)]);
-                        let keep = simd.first(lanes.saturating_sub(lane));
-                        simd.store_ptr(simd.select(keep, y, simd.zero()), at);
-                    }
+            // SAFETY: `new`'s caller vouches for every row; a tail is read and written no farther than it reaches.
+            unsafe {
+                let (from, to) = (from.add(row * from_row), to.add(row * to_row));
+                let mut at = 0;
+                while at < pixels * BLOCK {
+                    let y = self.function.apply(simd, [simd.load_ptr(from.add(at))]);
+                    let keep = simd.first(lanes.saturating_sub(at % BLOCK));
+                    simd.store_ptr(simd.select(keep, y, simd.zero()), to.add(at));
+                    at += S::LANES;
+                }
+                let end = at + tail;
+                while at < end {
+                    let count = (end - at).min(S::LANES);
+                    let y = self.function.apply(simd, [simd.load_ptr_partial(from.add(at), count)]);
+                    simd.store_ptr_partial(y, to.add(at), count);
+                    at += S::LANES;
                 }
             }
         }

@@ -15,6 +15,7 @@
 //! | [`winograd::f2`], [`winograd::f4`] | 3x3 of stride 1, with 2.25 and 4 times fewer multiplications |
 //! | [`depthwise`] | one channel to one channel |
 //! | [`planar`] | first layers, from NCHW inputs of few channels |
+//! | [`linear`] | linear layers, on plain rows |
 //! | [`layout`] | between NCHW and the blocked layout |
 
 pub mod blocked;
@@ -23,6 +24,7 @@ pub mod depthwise;
 pub mod direct;
 mod epilogue;
 pub mod layout;
+pub mod linear;
 pub mod planar;
 #[cfg(all(test, feature = "std"))]
 mod testing;
@@ -32,5 +34,12 @@ pub mod winograd;
 
 pub use blocked::{BLOCK, Blocked};
 pub use convolution::BlockedConv2d;
+pub use linear::PackedLinear;
 pub use planar::PlanarConv2d;
 pub use weights::{BatchNorm, Weights};
+
+/// Where `len` floats of packed weights lie that follow `start` others: on the next cache line.
+pub const fn part(start: usize, len: usize) -> core::ops::Range<usize> {
+    let start = start.next_multiple_of(BLOCK);
+    start..start + len
+}

@@ -32,7 +32,7 @@ mod random;
 pub(crate) mod statistics;
 #[cfg(all(test, feature = "std"))]
 pub(crate) mod testing;
-mod transpose;
+pub(crate) mod transpose;
 mod window;
 
 pub use activation::Activation;

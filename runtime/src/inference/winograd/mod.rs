@@ -3,7 +3,7 @@
 //! [`f4`] is F(4x4, 3x3), the fastest where the map is about 13 or wider or the batch large; [`f2`] is F(2x2, 3x3). The input is cut
 //! into overlapping tiles (of 6x6 at a distance of 4, or 4x4 at 2), each transformed into 36 (16) numbers per channel; for each of
 //! these planes the channels are multiplied by transformed weights, a matrix product over tiles; and the products are transformed
-//! back. See [`transform`] for the formulas and the error.
+//! back. The formulas are Lavin and Gray's ("Fast algorithms for convolutional neural networks", 2016).
 //!
 //! Tiles of all samples form one list. It is worked on in blocks of some dozens, so that the transformed inputs stay in the L2 cache,
 //! and weights, which are 4 (1.8) times as large as the plain ones, are read once a block. No halo is needed: tiles that reach beyond
