@@ -27,8 +27,6 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use emit::{Compiled, Item};
 pub use source::Source;
 
-use shape::Interface;
-
 /// The inference program of a compiled network: layers fused, layouts and algorithms chosen, memory planned.
 ///
 /// No code is emitted from it yet.
@@ -41,8 +39,6 @@ pub fn inference(compiled: &Compiled) -> memory::PlannedFrozen {
 pub struct Failure {
     /// The errors in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
-    /// What is known of the network's inputs and outputs all the same.
-    pub interface: Interface,
 }
 
 impl Failure {
@@ -55,11 +51,11 @@ impl Failure {
 /// Compiles a spec. With errors, all independent ones come together.
 pub fn compile(source: &Source) -> Result<Compiled, Failure> {
     let mut diagnostics = Diagnostics::default();
-    let table = spec::parse(source)
-        .map_err(|errors| Failure { diagnostics: errors.into_sorted(), interface: Interface::default() })?;
+    let table = spec::parse(source).map_err(|errors| Failure { diagnostics: errors.into_sorted() })?;
     let graph = graph::build(source, &table, &mut diagnostics);
-    let shaped = shape::infer(graph, &mut diagnostics)
-        .map_err(|interface| Failure { diagnostics: diagnostics.into_sorted(), interface })?;
+    let Some(shaped) = shape::infer(graph, &mut diagnostics) else {
+        return Err(Failure { diagnostics: diagnostics.into_sorted() });
+    };
     let evaluation = memory::plan(program::evaluation(&shaped));
     let training = memory::plan(gradient::training(&shaped));
     Ok(Compiled { shaped, evaluation, training })

@@ -304,17 +304,8 @@ impl Shaped {
     }
 }
 
-/// What is known of a network's interface when something in it is wrong.
-#[derive(Debug, Clone, Default)]
-pub struct Interface {
-    /// Shapes of the inputs.
-    pub inputs: Vec<Option<Shape>>,
-    /// Shapes of the outputs.
-    pub outputs: Vec<Option<Shape>>,
-}
-
-/// Infers and checks all shapes. With errors there is no shaped network, but what is known of its interface.
-pub fn infer(graph: Graph, diagnostics: &mut Diagnostics) -> Result<Shaped, Interface> {
+/// Infers and checks all shapes. With errors there is no shaped network.
+pub fn infer(graph: Graph, diagnostics: &mut Diagnostics) -> Option<Shaped> {
     let mut results: Vec<Option<Checked>> = Vec::with_capacity(graph.nodes.len());
     for (i, node) in graph.nodes.iter().enumerate() {
         let operands = operands(&graph, node, |n| results[n].as_ref());
@@ -328,17 +319,7 @@ pub fn infer(graph: Graph, diagnostics: &mut Diagnostics) -> Result<Shaped, Inte
         results.push(checked);
     }
     check_totals(&graph, &results, diagnostics);
-    let shape = |value: &Option<ValueId>| match value {
-        Some(ValueId::Input(i)) => graph.header.inputs[*i].shape.clone(),
-        Some(ValueId::Node(n)) => results[*n].as_ref().map(|checked| checked.output.clone()),
-        None => None,
-    };
-    let inputs: Vec<Option<Shape>> = graph.header.inputs.iter().map(|input| input.shape.clone()).collect();
-    let interface = Interface { outputs: graph.outputs.iter().map(shape).collect(), inputs };
-    if !diagnostics.is_empty() {
-        return Err(interface);
-    }
-    assemble(graph, results).ok_or(interface)
+    if diagnostics.is_empty() { assemble(graph, results) } else { None }
 }
 
 /// A layer's own check, then the sizes of what it makes.

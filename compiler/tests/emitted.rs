@@ -24,7 +24,7 @@ fn stub(path: &str, text: &str) -> String {
     let messages: Vec<String> = failure.diagnostics.iter().map(|diagnostic| diagnostic.message(&source)).collect();
     let item = Item { attributes: quote!(), vis: quote!(pub), name: format_ident!("Net"), krate: quote!(::castnet) };
     let span = proc_macro2::Span::call_site();
-    let tokens = emit::stub(&item, &failure.interface, &messages, span, None);
+    let tokens = emit::stub(&item, &messages, span, None);
     prettyplease::unparse(&syn::parse2(tokens).expect("the emitted code is Rust"))
 }
 

@@ -120,24 +120,6 @@ impl BufferInfo {
 }
 
 impl NetworkInfo {
-    /// What the macro writes for a network whose spec has errors, so that nothing but those errors is reported.
-    #[doc(hidden)]
-    pub const UNKNOWN: Self = Self {
-        name: "",
-        inputs: &[],
-        outputs: &[],
-        parameters: &[],
-        buffers: &[],
-        parameter_count: 0,
-        buffer_count: 0,
-        macs: 0,
-        evaluation: ArenaSize { fixed: 0, per_sample: 0 },
-        training: ArenaSize { fixed: 0, per_sample: 0 },
-        loss: None,
-        minimum_training_batch: 1,
-        minimum_evaluation_batch: 1,
-    };
-
     /// The parameter of this name.
     pub fn parameter(&self, name: &str) -> Option<&'static ParameterInfo> {
         self.parameters.iter().find(|parameter| parameter.name == name)

@@ -53,6 +53,18 @@ impl Types {
             prediction: tuple(outputs.iter().map(prediction)),
         }
     }
+
+    /// The types of a network whose spec has errors: `Unknown`, which the stub defines, for all of them.
+    pub fn unknown() -> Self {
+        let unknown = || quote!(Unknown);
+        Self {
+            inputs: unknown(),
+            output_views: unknown(),
+            outputs: unknown(),
+            sample: unknown(),
+            prediction: unknown(),
+        }
+    }
 }
 
 /// `T`, or `(T, U)`.

@@ -2,35 +2,26 @@
 
 use super::Item;
 use super::interface::{Types, methods};
-use crate::header::MOST_VALUES;
-use crate::shape::{Interface, Shape};
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 
-/// The errors at `span`, one each, and the type as a stub with what is known of its interface.
-pub fn stub(item: &Item, interface: &Interface, messages: &[String], span: Span, tracked: Option<&str>) -> TokenStream {
+/// The errors at `span`, one each, and the type as a stub.
+///
+/// Whatever hangs on the spec is `Unknown`: the type that rustc gives to what it has already reported, which fits everywhere and
+/// whose every method and index exists. The shapes that a spec with an error gives are no better than a guess: the layer that
+/// forgot its padding has a result too, and code that is right about the network would be told that it is wrong.
+pub fn stub(item: &Item, messages: &[String], span: Span, tracked: Option<&str>) -> TokenStream {
     let Item { attributes, vis, name, krate } = item;
-    let errors = messages.iter().map(|message| quote_spanned!(span=> ::core::compile_error!(#message);));
-    // A shape that is not known is taken for one feature: its rank at least is likely right for a classifier.
-    let guess = Shape(vec![1]);
-    let known = |shapes: &[Option<Shape>]| -> Vec<Shape> {
-        let shapes: Vec<Shape> =
-            shapes.iter().map(|shape| shape.clone().unwrap_or(guess.clone())).take(MOST_VALUES).collect();
-        if shapes.is_empty() { vec![guess.clone()] } else { shapes }
-    };
-    let (inputs, outputs) = (known(&interface.inputs), known(&interface.outputs));
-    let (inputs, outputs): (Vec<&Shape>, Vec<&Shape>) = (inputs.iter().collect(), outputs.iter().collect());
-    let named = Types::new(&inputs, &outputs, true);
-    let methods = methods(item, &Types::new(&inputs, &outputs, false), true);
-    let Types { inputs, output_views, outputs, sample, prediction } = named;
+    let mut errors = messages.iter().map(|message| quote_spanned!(span=> ::core::compile_error!(#message)));
+    let first = errors.next().unwrap_or_else(|| quote_spanned!(span=> ::core::compile_error!("the spec has errors")));
+    let methods = methods(item, &Types::unknown(), true);
+    let shapes = ["INPUT_SHAPE", "OUTPUT_SHAPE"].map(|shape| quote::format_ident!("{shape}"));
     let tracked = tracked.map(|path| {
         quote!(
             const _: &[u8] = ::core::include_bytes!(#path);
         )
     });
     quote! {
-        #(#errors)*
-
         #attributes
         #vis struct #name {
             state: #krate::__private::State,
@@ -39,16 +30,22 @@ pub fn stub(item: &Item, interface: &Interface, messages: &[String], span: Span,
         const _: () = {
             use #krate::__private as castnet;
 
+            // An array whose length is an error implements nothing, and rustc says nothing about what follows from an error.
+            type Unknown = <[f32; #first] as castnet::Network>::Outputs;
+            const UNKNOWN: Unknown = ();
+
+            #(#errors;)*
+
             #tracked
 
             impl castnet::Network for #name {
-                const INFO: &'static castnet::NetworkInfo = &castnet::NetworkInfo::UNKNOWN;
+                const INFO: &'static castnet::NetworkInfo = UNKNOWN;
 
-                type Inputs<'a> = #inputs;
-                type OutputViews<'a> = #output_views;
-                type Outputs = #outputs;
-                type Sample<'a> = #sample;
-                type Prediction = #prediction;
+                type Inputs<'a> = Unknown;
+                type OutputViews<'a> = Unknown;
+                type Outputs = Unknown;
+                type Sample<'a> = Unknown;
+                type Prediction = Unknown;
 
                 fn state(&self) -> &castnet::State {
                     &self.state
@@ -70,21 +67,25 @@ pub fn stub(item: &Item, interface: &Interface, messages: &[String], span: Span,
             }
 
             impl castnet::NetworkWithLoss for #name {
-                const LOSS: castnet::Loss = castnet::Loss::Mse;
+                const LOSS: castnet::Loss = UNKNOWN;
             }
 
             #[allow(dead_code, unreachable_pub)]
             impl #name {
+                #(
+                    /// Not known: the spec has errors.
+                    #vis const #shapes: Unknown = UNKNOWN;
+                )*
                 /// Not known: the spec has errors.
-                #vis const INFO: &'static castnet::NetworkInfo = <Self as castnet::Network>::INFO;
+                #vis const INFO: &'static castnet::NetworkInfo = UNKNOWN;
                 /// Not known: the spec has errors.
-                #vis const PARAMETER_COUNT: usize = 0;
+                #vis const PARAMETER_COUNT: usize = UNKNOWN;
                 /// Not known: the spec has errors.
-                #vis const MACS: u64 = 0;
+                #vis const MACS: u64 = UNKNOWN;
                 /// Not known: the spec has errors.
-                #vis const INFERENCE_BYTES_PER_SAMPLE: usize = 0;
+                #vis const INFERENCE_BYTES_PER_SAMPLE: usize = UNKNOWN;
                 /// Not known: the spec has errors.
-                #vis const TRAINING_BYTES_PER_SAMPLE: usize = 0;
+                #vis const TRAINING_BYTES_PER_SAMPLE: usize = UNKNOWN;
 
                 #methods
             }

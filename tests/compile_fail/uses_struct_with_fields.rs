@@ -1,0 +1,18 @@
+#![deny(warnings)]
+
+#[castnet::network("./uses_wrong_shape.toml")]
+#[derive(Debug, Clone)]
+pub struct Net {
+    pub width: usize,
+}
+
+#[path = "uses/lines.rs"]
+mod lines;
+#[path = "uses/maps.rs"]
+mod maps;
+use {Net as Lines, Net as Maps};
+
+fn main() {
+    lines::all().unwrap();
+    maps::all(std::path::Path::new("")).unwrap();
+}
