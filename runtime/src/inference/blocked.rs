@@ -96,6 +96,19 @@ impl Blocked {
         len / sample
     }
 
+    /// The number of samples in the buffers of two values of the same size.
+    ///
+    /// # Panics
+    /// When the sizes or the numbers differ, or as [`Blocked::batch`].
+    #[track_caller]
+    pub(crate) fn same_size(&self, other: &Blocked, len: usize, other_len: usize) -> usize {
+        let size = |value: &Blocked| [value.channels, value.height, value.width];
+        assert_eq!(size(self), size(other), "input and output are of different sizes");
+        let batch = self.batch(len);
+        assert_eq!(batch, other.batch(other_len), "input and output hold different numbers of samples");
+        batch
+    }
+
     /// Writes zeros into the halo of the value's blocks in every sample of `buffer`; the interior is left alone.
     pub fn zero_halo(&self, buffer: &mut [f32]) {
         self.batch(buffer.len());

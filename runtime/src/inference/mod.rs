@@ -16,25 +16,47 @@
 //! | [`depthwise`] | one channel to one channel |
 //! | [`planar`] | first layers, from NCHW inputs of few channels |
 //! | [`linear`] | linear layers, on plain rows |
+//! | [`max_pool2d`], [`avg_pool2d`], [`adaptive_avg_pool2d`], [`adaptive_max_pool2d`], [`upsample`] | the layers of these names |
+//! | [`affine`] | a batch norm by itself |
+//! | [`map`] | an activation by itself |
+//! | [`combine`] | sums and products |
+//! | [`mod@concat`] | channels one after another |
 //! | [`layout`] | between NCHW and the blocked layout |
 
+pub mod adaptive_avg_pool2d;
+pub mod adaptive_max_pool2d;
+pub mod affine;
+pub mod avg_pool2d;
+mod bands;
 pub mod blocked;
+pub mod combine;
+pub mod concat;
 pub mod convolution;
 pub mod depthwise;
 pub mod direct;
 mod epilogue;
 pub mod layout;
 pub mod linear;
+pub mod map;
+pub mod max_pool2d;
+mod on_blocked;
 pub mod planar;
 #[cfg(all(test, feature = "std"))]
 mod testing;
 mod tile;
+pub mod upsample;
 pub mod weights;
+mod window;
 pub mod winograd;
 
+pub use affine::BlockedAffine;
 pub use blocked::{BLOCK, Blocked};
+pub use combine::BlockedCombine;
+pub use concat::BlockedConcat;
 pub use convolution::BlockedConv2d;
 pub use linear::PackedLinear;
+pub use map::BlockedMap;
+pub use on_blocked::OnBlocked;
 pub use planar::PlanarConv2d;
 pub use weights::{BatchNorm, Weights};
 

@@ -1,6 +1,6 @@
 //! How the blocked convolutions are held against a plain one, in f64 and NCHW.
 
-use super::{BatchNorm, Blocked, BlockedConv2d, Weights, blocked::BLOCK};
+use super::{BatchNorm, Blocked, BlockedConv2d, OnBlocked, Weights, blocked::BLOCK};
 use crate::kernels::Context;
 use crate::kernels::testing::{Tolerance, check, data, data_in};
 
@@ -84,6 +84,55 @@ pub(crate) fn reference(op: &BlockedConv2d, input: &[f32], weights: &Weights, re
         crate::reference::activation::forward(activation, &sums, &mut output);
     }
     output
+}
+
+/// Values of these sizes: as small as can be, or slices of larger buffers with halos.
+pub(crate) fn laid_out(sizes: [[usize; 3]; 2], sliced: bool) -> [Blocked; 2] {
+    let [from, to] = sizes.map(|[channels, height, width]| Blocked::new(channels, height, width));
+    if sliced {
+        let (a, b) = (from.blocks(), to.blocks());
+        [from.with_halo([1, 2, 0, 1]).within(1, a + 2), to.with_halo([0, 1, 2, 0]).within(2, b + 3)]
+    } else {
+        [from, to]
+    }
+}
+
+/// Inputs and output rows and columns of adaptive pools: one window, windows alike, unlike, and smaller than one pixel.
+pub(crate) const ADAPTIVE: [([usize; 3], [usize; 2]); 10] = [
+    ([1, 7, 7], [1, 1]),
+    ([40, 7, 7], [1, 1]),
+    ([16, 1, 1], [1, 1]),
+    ([17, 14, 28], [7, 7]),
+    ([5, 13, 17], [6, 6]),
+    ([33, 3, 2], [7, 7]),
+    ([20, 10, 11], [1, 11]),
+    ([20, 11, 10], [11, 1]),
+    ([31, 6, 40], [3, 5]),
+    ([24, 120, 130], [60, 26]),
+];
+
+/// Holds a layer on blocked values against the reference on every instruction set. Halos hold NaN, which nobody may read.
+#[track_caller]
+pub(crate) fn check_layer<T: Copy + std::fmt::Debug>(
+    layer: T,
+    sizes: [[usize; 3]; 2],
+    tolerance: Tolerance,
+    run: fn(&mut Context, &OnBlocked<T>, &[f32], &mut [f32]),
+    reference: impl Fn(&T, &[f32], &mut [f32]),
+) {
+    for batch in [1, 3] {
+        let [input, output] = laid_out(sizes, batch > 1);
+        let [from, to] = sizes.map(|size| batch * size.iter().product::<usize>());
+        let nchw = data(1, from);
+        let mut expected = vec![f32::NAN; to];
+        reference(&layer, &nchw, &mut expected);
+        let data = blocked(&input, &nchw, f32::NAN);
+        let expected = blocked(&output, &expected, f32::NAN);
+        let op = OnBlocked { layer, input, output };
+        check(&format!("{op:?} x {batch}"), tolerance.with_special(), [expected], |context, [output]| {
+            run(context, &op, &data, output);
+        });
+    }
 }
 
 /// A convolution with padding on all sides and a halo that is just enough; `size` is the input's.

@@ -24,7 +24,7 @@ pub struct AdaptivePool2d {
 impl AdaptivePool2d {
     /// Window `i` along an axis (0: rows, 1: columns).
     #[inline]
-    fn window(&self, axis: usize, i: usize) -> Range<usize> {
+    pub(crate) fn window(&self, axis: usize, i: usize) -> Range<usize> {
         let (length, count) = (self.input[axis + 1], self.output[axis + 1]);
         i * length / count..((i + 1) * length).div_ceil(count)
     }

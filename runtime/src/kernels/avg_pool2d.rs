@@ -23,7 +23,7 @@ impl AvgPool2d {
     ///
     /// As in PyTorch: the elements of the window that lie in the input, and with `count_include_pad` those in the padding too. Of a window
     /// that runs past the padding (`ceil_mode`), the part beyond never counts. With `divisor`, that and 1.
-    fn divisor(&self, axis: usize, position: usize) -> f32 {
+    pub(crate) fn divisor(&self, axis: usize, position: usize) -> f32 {
         let op = &self.pool;
         let (length, padding, start) = (op.input[axis + 1], op.padding[axis], position * op.stride[axis]);
         let count = match (self.divisor, axis) {

@@ -35,10 +35,10 @@ pub struct Upsample {
 
 /// The input rows or columns that an output takes from: `(1 - weight) * first + weight * second`; of the nearest, `first` alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Source {
-    first: usize,
-    second: usize,
-    weight: f32,
+pub(crate) struct Source {
+    pub first: usize,
+    pub second: usize,
+    pub weight: f32,
 }
 
 impl Upsample {
@@ -73,17 +73,17 @@ impl Upsample {
         usual && self.output[2] == 2 * self.input[2]
     }
 
-    fn is_nearest(&self) -> bool {
+    pub(crate) fn is_nearest(&self) -> bool {
         self.mode == UpsampleMode::Nearest
     }
 
     /// Floats of the tables of rows and columns.
-    fn tables_len(&self) -> usize {
+    pub(crate) fn tables_len(&self) -> usize {
         3 * (self.output[1] + self.output[2])
     }
 
     /// Writes what every row and every column of the output takes from.
-    fn write_tables<'a>(&self, tables: &'a mut [f32]) -> [Table<'a>; 2] {
+    pub(crate) fn write_tables<'a>(&self, tables: &'a mut [f32]) -> [Table<'a>; 2] {
         let (rows, columns) = tables.split_at_mut(3 * self.output[1]);
         [(0, rows), (1, columns)].map(|(axis, table)| {
             let (firsts, rest) = table.split_at_mut(self.output[axis + 1]);
@@ -101,7 +101,7 @@ impl Upsample {
 
 /// What the rows or the columns of the output take from; indices as the bits of `u32`.
 #[derive(Clone, Copy)]
-struct Table<'a> {
+pub(crate) struct Table<'a> {
     firsts: &'a [f32],
     seconds: &'a [f32],
     weights: &'a [f32],
@@ -109,7 +109,7 @@ struct Table<'a> {
 
 impl Table<'_> {
     #[inline(always)]
-    fn at(&self, position: usize) -> Source {
+    pub(crate) fn at(&self, position: usize) -> Source {
         let (first, second) = (self.firsts[position].to_bits(), self.seconds[position].to_bits());
         Source { first: first as usize, second: second as usize, weight: self.weights[position] }
     }
