@@ -252,16 +252,6 @@ pub(super) fn methods(item: &Item, types: &Types, predicts: bool) -> TokenStream
             castnet::Network::buffers_mut(self)
         }
 
-        /// Loads parameters and buffers from a safetensors file with PyTorch's names and layouts.
-        ///
-        /// # Errors
-        ///
-        /// A file that cannot be read, or one whose tensors are not this network's: all that are missing, unknown or
-        /// misshapen are named together, and nothing is loaded.
-        #vis fn load(&mut self, path: impl castnet::AsRef<castnet::Path>) -> castnet::Result<()> {
-            castnet::Network::load(self, path)
-        }
-
         /// Loads parameters and buffers from the bytes of a safetensors file.
         ///
         /// # Errors
@@ -271,19 +261,31 @@ pub(super) fn methods(item: &Item, types: &Types, predicts: bool) -> TokenStream
             castnet::Network::load_bytes(self, bytes)
         }
 
-        /// Writes parameters and buffers as a safetensors file with PyTorch's names and layouts. An existing file is
-        /// replaced only by a whole one.
-        ///
-        /// # Errors
-        ///
-        /// A file that cannot be written.
-        #vis fn save(&self, path: impl castnet::AsRef<castnet::Path>) -> castnet::Result<()> {
-            castnet::Network::save(self, path)
-        }
-
         /// Parameters and buffers as the bytes of a safetensors file.
         #vis fn to_bytes(&self) -> castnet::Vec<u8> {
             castnet::Network::to_bytes(self)
+        }
+
+        castnet::with_std! {
+            /// Loads parameters and buffers from a safetensors file with PyTorch's names and layouts.
+            ///
+            /// # Errors
+            ///
+            /// A file that cannot be read, or one whose tensors are not this network's: all that are missing, unknown or
+            /// misshapen are named together, and nothing is loaded.
+            #vis fn load(&mut self, path: impl castnet::AsRef<castnet::Path>) -> castnet::Result<()> {
+                castnet::Network::load(self, path)
+            }
+
+            /// Writes parameters and buffers as a safetensors file with PyTorch's names and layouts. An existing file is
+            /// replaced only by a whole one.
+            ///
+            /// # Errors
+            ///
+            /// A file that cannot be written.
+            #vis fn save(&self, path: impl castnet::AsRef<castnet::Path>) -> castnet::Result<()> {
+                castnet::Network::save(self, path)
+            }
         }
     }
 }

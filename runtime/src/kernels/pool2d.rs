@@ -143,7 +143,7 @@ pub(crate) fn sized(
     Pool2d { input, output: [input[0], output(0), output(1)], kernel, stride, padding, dilation }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
 

@@ -353,7 +353,7 @@ unsafe fn output_tile<S: Simd, const M: usize, const N: usize, W: Variant<M, N>>
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
 

@@ -93,6 +93,7 @@ impl Conv2d {
     }
 
     /// Where element `tap` of the kernel at output `index` stands on the input's `axis` (0: rows, 1: columns); may lie outside.
+    #[cfg(any(feature = "std", test))]
     pub(crate) const fn position(&self, axis: usize, index: usize, tap: usize) -> isize {
         (index * self.stride[axis] + tap * self.dilation[axis]) as isize - self.padding[axis] as isize
     }
@@ -115,7 +116,7 @@ impl Conv2d {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use super::PaddingMode::{self, *};
 
