@@ -7,7 +7,7 @@
 //!
 //! With `--inference`, the operations of the inference program: which layers are in each, and what is called.
 
-use castnet_compiler::{Compiled, Source, compile, inference};
+use castnet_compiler::{Compiled, Source, compile};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -44,13 +44,16 @@ fn main() -> ExitCode {
 
 /// One line for each operation of the inference program.
 fn print_inference(compiled: &Compiled) {
-    let planned = inference(compiled);
-    for call in &planned.frozen.calls {
+    let planned = &compiled.inference;
+    for (i, call) in planned.frozen.calls.iter().enumerate() {
+        if i == planned.frozen.cut {
+            println!("-- from here on, a batch goes through together --");
+        }
         let name = |node: usize| compiled.shaped.nodes[node].site.name.as_str();
         // A conversion of the network's input belongs to no layer.
         let layers = call.fused.layers().into_iter().filter(|&node| node < compiled.shaped.nodes.len()).map(name);
         let layers = layers.collect::<Vec<_>>().join(" + ");
         println!("{layers:<64} {:?}", call.kernel);
     }
-    println!("{} bytes of activations for a sample", 4 * (planned.size.per_sample + planned.size.fixed));
+    println!("{} bytes of activations for a sample", planned.bytes_per_sample());
 }

@@ -1,44 +1,240 @@
-//! Which algorithm a convolution of the inference program takes: the one with the smallest estimate of time.
+//! Which algorithm computes a convolution of the inference program: the one with the smallest estimate of time.
+//!
+//! The machine of the model is one core of a Xeon of the Sapphire Rapids kind with AVX-512. What is compared are ratios, and they hold
+//! for AVX2 about as well, since what Winograd's algorithms save and what their weights cost in bytes do not depend on the instruction
+//! set. A convolution takes the longer of computing and of reading its weights, which come from beyond the second cache once a run:
+//!
+//! ```text
+//! direct:     max(MACS / 81,  4 WEIGHTS / 15)                                           nanoseconds
+//! F(m x m):   max(PRODUCTS / 75,  4 TRANSFORMED * PASSES / 15) + LINES * 2.7
+//!
+//! PRODUCTS    = TILES * n^2 * ic * oc        n = m + 2; TILES = batch * ceil(h / m) * ceil(w / m)
+//! TRANSFORMED = n^2 * ic * oc                floats of weights, read once for every 56 tiles
+//! LINES       = TILES * (n^2 ic + (n^2 / 2 + m^2) oc) / 16     cache lines that the transforms write, or read (counted half)
+//! ```
+//!
+//! 81 and 75 are 95 % and 88 % of the 85 multiply-adds that a core does in a nanosecond; 15 bytes a nanosecond is what it reads from
+//! the third cache; and writing a line that is not in the first cache takes 2.7 ns.
 
 use crate::layout::BLOCK;
 use crate::ops::Convolution;
+use std::fmt;
 
 /// The algorithms of `castnet::inference`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// The definition, in register tiles.
+    /// Tap by tap, any kernel.
     Direct,
-    /// A kernel of one pixel: a matrix product over all pixels.
-    Pointwise,
-    /// Winograd's F(2x2, 3x3): 2.25 times fewer multiplications.
-    Winograd2,
-    /// Winograd's F(4x4, 3x3): 4 times fewer multiplications.
-    Winograd4,
-    /// Every channel by itself.
+    /// Channel by channel.
     Depthwise,
-    /// Groups whose channels are no multiples of 16.
-    Grouped,
+    /// F(2x2, 3x3): 2.25 times fewer multiplications.
+    WinogradF2,
+    /// F(4x4, 3x3): 4 times fewer multiplications.
+    WinogradF4,
 }
 
-/// The algorithm for a convolution between blocked values of these sizes.
-pub fn choose(conv: &Convolution, input: [usize; 3], output: [usize; 3], winograd: bool) -> Algorithm {
-    if conv.groups == input[0] && conv.groups == output[0] && conv.groups > 1 {
-        return Algorithm::Depthwise;
+impl Algorithm {
+    /// The module of `castnet::inference`, as a path.
+    pub const fn module(self) -> &'static [&'static str] {
+        match self {
+            Algorithm::Direct => &["direct"],
+            Algorithm::Depthwise => &["depthwise"],
+            Algorithm::WinogradF2 => &["winograd", "f2"],
+            Algorithm::WinogradF4 => &["winograd", "f4"],
+        }
     }
-    let even = |channels: usize| (channels / conv.groups).is_multiple_of(BLOCK);
-    if conv.groups > 1 && !(even(input[0]) && even(output[0])) {
-        return Algorithm::Grouped;
+
+    /// Whether it is one of Winograd's.
+    pub const fn is_winograd(self) -> bool {
+        matches!(self, Algorithm::WinogradF2 | Algorithm::WinogradF4)
     }
-    if conv.kernel == [1, 1] && conv.padding == [0, 0] {
-        return Algorithm::Pointwise;
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Algorithm::Direct => "direct",
+            Algorithm::Depthwise => "depthwise",
+            Algorithm::WinogradF2 => "Winograd F(2x2)",
+            Algorithm::WinogradF4 => "Winograd F(4x4)",
+        })
     }
-    let form = conv.kernel == [3, 3] && conv.stride == [1, 1] && conv.dilation == [1, 1] && conv.groups == 1;
-    if !(winograd && form) || input[0] < BLOCK || output[0] < BLOCK {
-        return Algorithm::Direct;
+}
+
+/// What `[network] winograd` allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Winograd {
+    /// `true`: where the model finds it faster.
+    #[default]
+    Chosen,
+    /// `false`: never.
+    Never,
+    /// `"f2"`: F(2x2) wherever it can be taken, and F(4x4) nowhere.
+    F2,
+    /// `"f4"`: F(4x4) wherever it can be taken.
+    F4,
+}
+
+/// A convolution between blocked values, as far as its time depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// Kernel, stride, dilation and groups.
+    pub form: Convolution,
+    /// Channels, height and width of the input.
+    pub input: [usize; 3],
+    /// Channels, height and width of the output.
+    pub output: [usize; 3],
+}
+
+/// Multiply-adds a nanosecond of one core.
+const MACS: f64 = 85.0;
+/// What of them direct convolution reaches.
+const DIRECT: f64 = 0.95;
+/// What of them Winograd's products reach.
+const PRODUCTS: f64 = 0.88;
+/// Bytes read in a nanosecond from beyond the second cache.
+const BYTES: f64 = 15.0;
+/// Nanoseconds to write a cache line to the second cache.
+const LINE: f64 = 2.7;
+/// Tiles that Winograd's kernels work on for each reading of the weights.
+const TILES: usize = 56;
+
+impl Work {
+    /// Whether an algorithm computes it.
+    pub fn allows(&self, algorithm: Algorithm) -> bool {
+        let form = &self.form;
+        match algorithm {
+            Algorithm::Direct => true,
+            Algorithm::Depthwise => form.groups == self.input[0] && form.groups == self.output[0],
+            Algorithm::WinogradF2 | Algorithm::WinogradF4 => {
+                form.kernel == [3, 3] && form.stride == [1, 1] && form.dilation == [1, 1] && form.groups == 1
+            }
+        }
     }
-    match output[1].min(output[2]) {
-        0..=3 => Algorithm::Direct,
-        4..=12 => Algorithm::Winograd2,
-        _ => Algorithm::Winograd4,
+
+    /// The fastest algorithm for one sample, of those that are allowed.
+    pub fn fastest(&self, winograd: Winograd) -> Algorithm {
+        let forced = match winograd {
+            Winograd::F2 => Some(Algorithm::WinogradF2),
+            Winograd::F4 => Some(Algorithm::WinogradF4),
+            Winograd::Chosen | Winograd::Never => None,
+        };
+        if let Some(algorithm) = forced.filter(|&algorithm| self.allows(algorithm)) {
+            return algorithm;
+        }
+        let candidates = [Algorithm::Depthwise, Algorithm::WinogradF2, Algorithm::WinogradF4];
+        let mut best = Algorithm::Direct;
+        for algorithm in candidates.into_iter().filter(|&algorithm| self.allows(algorithm)) {
+            let asked = !algorithm.is_winograd() || winograd == Winograd::Chosen;
+            if asked && self.nanoseconds(algorithm, 1) < self.nanoseconds(best, 1) {
+                best = algorithm;
+            }
+        }
+        best
+    }
+
+    /// The model's time for a batch on one core, in nanoseconds.
+    pub fn nanoseconds(&self, algorithm: Algorithm, batch: usize) -> f64 {
+        match algorithm {
+            Algorithm::Direct | Algorithm::Depthwise => {
+                let weights = self.weights(algorithm);
+                let pixels = (batch * self.output[1] * self.output[2]) as f64;
+                (pixels * weights / (DIRECT * MACS)).max(4.0 * weights / BYTES)
+            }
+            Algorithm::WinogradF2 => self.winograd(2, batch),
+            Algorithm::WinogradF4 => self.winograd(4, batch),
+        }
+    }
+
+    /// Floats of the packed weights, without the bias.
+    pub fn weights(&self, algorithm: Algorithm) -> f64 {
+        let Convolution { kernel, groups, .. } = self.form;
+        let outputs = self.output[0].next_multiple_of(BLOCK);
+        let taps = match algorithm {
+            // Full vectors: 16 output channels at a time, each with the inputs of all groups that the 16 belong to.
+            Algorithm::Direct => {
+                let group = [self.input[0] / groups, self.output[0] / groups];
+                (group[0] * BLOCK.div_ceil(group[1])).min(self.input[0]) * kernel[0] * kernel[1]
+            }
+            Algorithm::Depthwise => kernel[0] * kernel[1],
+            Algorithm::WinogradF2 => 16 * self.input[0],
+            Algorithm::WinogradF4 => 36 * self.input[0],
+        };
+        (taps * outputs) as f64
+    }
+
+    fn winograd(&self, m: usize, batch: usize) -> f64 {
+        let planes = (m + 2) * (m + 2);
+        let tiles = batch * self.output[1].div_ceil(m) * self.output[2].div_ceil(m);
+        let blocks = |channels: usize| channels.div_ceil(BLOCK) as f64;
+        let [inputs, outputs] = [self.input[0], self.output[0]];
+        let weights = (planes * inputs) as f64 * blocks(outputs) * BLOCK as f64;
+        let passes = tiles.div_ceil(TILES) as f64;
+        let lines = planes as f64 * blocks(inputs) + (planes as f64 / 2.0 + (m * m) as f64) * blocks(outputs);
+        let products = tiles as f64 * weights / (PRODUCTS * MACS);
+        products.max(4.0 * weights * passes / BYTES) + tiles as f64 * lines * LINE
+    }
+}
+
+/// Nanoseconds in which a core reads or writes so many floats beyond the second cache.
+pub fn transfer(floats: usize) -> f64 {
+    4.0 * floats as f64 / BYTES
+}
+
+/// Nanoseconds for a linear layer on a batch.
+pub fn linear(in_features: usize, out_features: usize, batch: usize) -> f64 {
+    let weights = (in_features * out_features.next_multiple_of(BLOCK)) as f64;
+    (batch as f64 * weights / (DIRECT * MACS)).max(4.0 * weights / BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conv(inputs: usize, outputs: usize, size: usize) -> Work {
+        let form = Convolution {
+            kernel: [3, 3],
+            stride: [1, 1],
+            padding: [1, 1],
+            dilation: [1, 1],
+            groups: 1,
+            zero_padded: true,
+        };
+        Work { form, input: [inputs, size, size], output: [outputs, size, size] }
+    }
+
+    #[test]
+    fn choices_are_those_that_were_measured() {
+        for (inputs, outputs, size) in [(64, 64, 56), (128, 128, 28), (512, 512, 28), (64, 64, 224), (256, 256, 14)] {
+            let algorithm = conv(inputs, outputs, size).fastest(Winograd::Chosen);
+            assert_eq!(algorithm, Algorithm::WinogradF4, "{inputs} {outputs} {size}");
+        }
+        assert_ne!(conv(512, 512, 7).fastest(Winograd::Chosen), Algorithm::WinogradF4);
+        // Maps of a few pixels are bound by their weights.
+        assert_eq!(conv(512, 512, 2).fastest(Winograd::Chosen), Algorithm::Direct);
+    }
+
+    #[test]
+    fn what_an_algorithm_does_not_compute_is_not_chosen() {
+        let mut work = conv(64, 64, 56);
+        assert_eq!(work.fastest(Winograd::Never), Algorithm::Direct);
+        assert_eq!(work.fastest(Winograd::F2), Algorithm::WinogradF2);
+        work.form.stride = [2, 1];
+        for winograd in [Winograd::Chosen, Winograd::F2, Winograd::F4] {
+            assert_eq!(work.fastest(winograd), Algorithm::Direct);
+        }
+        work.form.groups = 64;
+        assert_eq!(work.fastest(Winograd::Never), Algorithm::Depthwise);
+        work.form.groups = 4;
+        assert_eq!(work.fastest(Winograd::Chosen), Algorithm::Direct);
+        assert!(work.nanoseconds(Algorithm::Direct, 1) < conv(64, 64, 56).nanoseconds(Algorithm::Direct, 1));
+    }
+
+    #[test]
+    fn a_batch_reads_weights_once() {
+        let work = conv(512, 512, 4);
+        assert!(work.nanoseconds(Algorithm::Direct, 8) < 8.0 * work.nanoseconds(Algorithm::Direct, 1));
+        assert!(linear(4096, 4096, 8) < 2.0 * linear(4096, 4096, 1));
+        assert!(transfer(16) > 0.0);
     }
 }

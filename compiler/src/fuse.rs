@@ -88,8 +88,10 @@ pub fn fuse(shaped: &Shaped) -> FusedGraph {
         let mut fused =
             Fused { main, affine: None, residual: None, activation: None, inputs: inputs[main].clone(), result: main };
         let role = shaped.nodes[main].op.role();
-        if matches!(role, Role::Convolution(_)) {
+        if matches!(role, Role::Convolution(_) | Role::Linear { rows: 1, .. }) {
             fold_affine(shaped, &mut fused, &only_taker, &mut folded);
+        }
+        if matches!(role, Role::Convolution(_)) {
             fold_residual(shaped, &mut fused, &inputs, &only_taker, &mut folded);
         }
         if matches!(role, Role::Convolution(_) | Role::Linear { .. } | Role::Affine { .. } | Role::Add | Role::Mul) {

@@ -1,6 +1,7 @@
 //! The `[network]` table: inputs, outputs, loss, choices for the whole network.
 
 use crate::args::{Arg, Args, Site, list_words};
+use crate::cost::Winograd;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::shape::Shape;
 use crate::source::Span;
@@ -51,8 +52,8 @@ pub struct Header {
     pub outputs: Option<Vec<Arg<String>>>,
     /// The loss for training.
     pub loss: Option<Arg<Loss>>,
-    /// Whether inference may use Winograd's algorithm.
-    pub winograd: bool,
+    /// Where inference may use Winograd's algorithms.
+    pub winograd: Winograd,
 }
 
 /// The most inputs, and the most outputs, of a network: the runtime has tuples of so many.
@@ -60,7 +61,7 @@ pub const MOST_VALUES: usize = 32;
 
 /// Reads `[network]`.
 pub fn read(root: &Table, diagnostics: &mut Diagnostics) -> Header {
-    let empty = Header { span: 0..0, inputs: Vec::new(), outputs: None, loss: None, winograd: true };
+    let empty = Header { span: 0..0, inputs: Vec::new(), outputs: None, loss: None, winograd: Winograd::Chosen };
     let table = match root.get("network") {
         Some(Value { kind: ValueKind::Table(table), .. }) => table,
         Some(other) => {
@@ -98,9 +99,24 @@ pub fn read(root: &Table, diagnostics: &mut Diagnostics) -> Header {
         }
     }
     let loss = args.word("loss", &LOSSES);
-    let winograd = args.boolean("winograd").is_none_or(|arg| arg.value);
+    let winograd = read_winograd(&mut args).unwrap_or_default();
     args.finish();
     Header { span: table.span.clone(), inputs, outputs: outputs.filter(|names| !names.is_empty()), loss, winograd }
+}
+
+/// `true`, `false`, or one of the two algorithms.
+fn read_winograd(args: &mut Args<'_>) -> Option<Winograd> {
+    let value = args.value("winograd")?;
+    match value.kind {
+        ValueKind::Boolean(true) => Some(Winograd::Chosen),
+        ValueKind::Boolean(false) => Some(Winograd::Never),
+        ValueKind::String(_) => args.read_word("winograd", &value, &[("f2", Winograd::F2), ("f4", Winograd::F4)]),
+        _ => {
+            let title = format!("[network]: winograd must be true, false, \"f2\" or \"f4\", not {}", value.describe());
+            args.refuse(&value, title, "true, false, \"f2\" or \"f4\"");
+            None
+        }
+    }
 }
 
 fn read_inputs(args: &mut Args<'_>, table: &Table) -> Vec<Input> {

@@ -3,11 +3,12 @@
 //! Maps lie blocked, 16 channels side by side with a halo of zeros as wide as the convolutions that read them want
 //! (`castnet::inference::Blocked`); everything else lies as PyTorch has it. Where the two meet, a conversion is put in.
 
-use crate::cost::{self, Algorithm};
+use crate::cost::{Algorithm, Work};
 use crate::fuse::{Fused, FusedGraph, fuse};
 use crate::graph::ValueId;
 use crate::ops::{Convolution, Role};
 use crate::shape::{Shape, Shaped};
+use crate::split;
 use std::collections::{HashMap, HashSet};
 
 /// Channels of a block; the same on every instruction set.
@@ -102,6 +103,8 @@ pub struct Frozen {
     pub inputs: Vec<Id>,
     /// The values of its outputs, all plain.
     pub outputs: Vec<Id>,
+    /// How many of the calls go through sample by sample; the others take a batch together ([`crate::split`]).
+    pub cut: usize,
     /// Whether the whole batch must go through together: statistics of the batch are taken in evaluation.
     pub whole_batch: bool,
 }
@@ -134,7 +137,9 @@ pub fn freeze(shaped: &Shaped) -> Frozen {
     place_concatenations(&mut values, &mut calls);
     share_halos(&mut values);
     let whole_batch = shaped.nodes.iter().any(|node| node.op.evaluates_as_trained());
-    Frozen { values, calls, inputs, outputs, whole_batch }
+    let mut frozen = Frozen { values, calls, inputs, outputs, cut: 0, whole_batch };
+    frozen.cut = split::cut(shaped, &frozen);
+    frozen
 }
 
 /// Channels, height, width of a shape: `[f]` is `f` channels of one pixel, `[c, l]` maps of height 1.
@@ -306,14 +311,18 @@ impl Builder<'_> {
         let first = fused.inputs[0];
         let residual = fused.residual.map(|(_, value)| self.blocked(value));
         // Few channels would leave most of a block empty: such an input is read as it is.
-        let few = self.shaped.shape(first).0[0] < BLOCK / 2 && conv.groups == 1;
+        let few = self.shaped.shape(first).0[0] < BLOCK / 2 && conv.groups == 1 && residual.is_none();
         let (input, kernel) = if few && !self.is_blocked(first) {
             (self.plain(first), Kernel::FirstConvolution)
         } else {
             let input = self.blocked(first);
-            let sizes = [self.values[input].sizes, sizes(self.shaped.shape(output))];
-            self.widen(input, halo(conv, sizes));
-            (input, Kernel::Convolution(cost::choose(conv, sizes[0], sizes[1], self.shaped.header.winograd)))
+            let work = Work { form: *conv, input: self.values[input].sizes, output: sizes(self.shaped.shape(output)) };
+            let algorithm = work.fastest(self.shaped.header.winograd);
+            // Winograd's tiles see zeros beyond the map by themselves.
+            if !algorithm.is_winograd() {
+                self.widen(input, halo(conv, [work.input, work.output]));
+            }
+            (input, Kernel::Convolution(algorithm))
         };
         let output = self.new_blocked(output);
         let inputs = [input].into_iter().chain(residual).collect();
@@ -414,15 +423,14 @@ fn share_halos(values: &mut [Value]) {
 mod tests {
     use super::*;
     use crate::memory::Place;
-    use crate::{Source, compile, inference};
+    use crate::{Source, compile};
     use std::path::Path;
 
     /// The inference program of a network of `specs/`.
     fn planned(name: &str) -> crate::memory::PlannedFrozen {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../specs/{name}.toml"));
         let source = Source::new(name, std::fs::read_to_string(path).unwrap());
-        let compiled = compile(&source).unwrap_or_else(|failure| panic!("{}", failure.render(&source)));
-        inference(&compiled)
+        compile(&source).unwrap_or_else(|failure| panic!("{}", failure.render(&source))).inference
     }
 
     fn count(frozen: &Frozen, wanted: impl Fn(&Kernel) -> bool) -> usize {
@@ -461,22 +469,28 @@ mod tests {
         for name in ["lenet5", "resnet50", "densenet121", "googlenet", "mobilenet_v3_small", "unet"] {
             let planned = planned(name);
             let frozen = &planned.frozen;
-            for (i, call) in frozen.calls.iter().enumerate() {
-                // Whatever is taken later and was made before must survive what this call writes.
-                let written = frozen.values[call.output].home;
-                let made: HashSet<Id> = frozen.calls[..i]
-                    .iter()
-                    .map(|c| frozen.values[c.output].home)
-                    .chain(frozen.inputs.iter().copied())
-                    .collect();
-                let taken = frozen.calls[i..].iter().flat_map(|c| &c.inputs).map(|&id| frozen.values[id].home);
-                for other in taken.filter(|home| made.contains(home) && *home != written) {
-                    let [Place::PerSample(a, b), Place::PerSample(c, d)] =
-                        [planned.places[written], planned.places[other]]
-                    else {
-                        panic!("{name}: a value without a place");
-                    };
-                    assert!(b <= c || d <= a, "{name}, call {i}: {a}..{b} overlaps {c}..{d}");
+            let (before, after) = frozen.calls.split_at(frozen.cut);
+            let inputs: Vec<Id> = frozen.inputs.iter().map(|&id| frozen.values[id].home).collect();
+            let outputs: Vec<Id> = frozen.outputs.iter().map(|&id| frozen.values[id].home).collect();
+            let crossing = &planned.crossing;
+            let halves = [(before, &planned.head, &inputs, crossing), (after, &planned.tail, crossing, &outputs)];
+            for (calls, half, filled, last) in halves {
+                for (i, call) in calls.iter().enumerate() {
+                    // Whatever is taken later and was made before must survive what this call writes.
+                    let written = frozen.values[call.output].home;
+                    let made: HashSet<Id> =
+                        calls[..i].iter().map(|c| frozen.values[c.output].home).chain(filled.iter().copied()).collect();
+                    let taken = calls[i..].iter().flat_map(|c| &c.inputs).map(|&id| frozen.values[id].home);
+                    for other in
+                        taken.chain(last.iter().copied()).filter(|home| made.contains(home) && *home != written)
+                    {
+                        let [Place::PerSample(a, b), Place::PerSample(c, d)] =
+                            [half.places[&written], half.places[&other]]
+                        else {
+                            panic!("{name}: a value without a place");
+                        };
+                        assert!(b <= c || d <= a, "{name}, call {i}: {a}..{b} overlaps {c}..{d}");
+                    }
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! Compiles a neural network written in TOML into Rust: the library behind castnet's macro, usable without one.
 //!
 //! Data flows one way, and each stage has a type of its own:
-//! [`Source`] -> [`spec::Table`] -> [`graph::Graph`] -> [`shape::Shaped`] -> [`program::Program`] -> [`memory::Planned`] -> tokens.
+//! [`Source`] -> [`spec::Table`] -> [`graph::Graph`] -> [`shape::Shaped`] -> [`program::Program`] -> [`memory::Planned`] -> tokens,
+//! and for inference [`shape::Shaped`] -> [`fuse::FusedGraph`] -> [`layout::Frozen`] -> [`memory::PlannedFrozen`] -> tokens.
 
 pub mod args;
 pub mod blocks;
@@ -20,19 +21,13 @@ pub mod program;
 pub mod shape;
 pub mod source;
 pub mod spec;
+mod split;
 pub mod suggest;
 pub mod tokens;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use emit::{Compiled, Item};
 pub use source::Source;
-
-/// The inference program of a compiled network: layers fused, layouts and algorithms chosen, memory planned.
-///
-/// No code is emitted from it yet.
-pub fn inference(compiled: &Compiled) -> memory::PlannedFrozen {
-    memory::plan_frozen(&compiled.shaped, layout::freeze(&compiled.shaped))
-}
 
 /// What is left of a spec with errors.
 #[derive(Debug)]
@@ -58,5 +53,6 @@ pub fn compile(source: &Source) -> Result<Compiled, Failure> {
     };
     let evaluation = memory::plan(program::evaluation(&shaped));
     let training = memory::plan(gradient::training(&shaped));
-    Ok(Compiled { shaped, evaluation, training })
+    let inference = memory::plan_frozen(&shaped, layout::freeze(&shaped));
+    Ok(Compiled { shaped, evaluation, training, inference })
 }

@@ -3,10 +3,11 @@
 //! Offsets are floats per sample and are scaled by the batch at run time: two storages that do not overlap for one sample do not
 //! overlap for any number. Storages that do not grow with the batch lie in a region of their own, in front.
 
-use crate::layout::Frozen;
+use crate::layout::{Call, Frozen, Id};
 use crate::ops::Extent;
 use crate::program::{Program, StorageId};
 use crate::shape::Shaped;
+use crate::split;
 use std::collections::HashMap;
 
 /// Offsets are multiples of this many floats: one cache line and one AVX-512 vector, 64 bytes.
@@ -91,8 +92,19 @@ fn assign(extents: &[Extent], lives: &[Life]) -> (Vec<Place>, Extent) {
 pub struct PlannedFrozen {
     /// The program.
     pub frozen: Frozen,
-    /// The place of each value; that of its home counts.
-    pub places: Vec<Place>,
+    /// The part that goes through sample by sample.
+    pub head: Half,
+    /// The part that takes a batch together.
+    pub tail: Half,
+    /// The values that the head leaves to the tail, each with a place in both: buffers, by the value that they are the home of.
+    pub crossing: Vec<Id>,
+}
+
+/// The places of one half of the inference program, which has an arena of its own.
+#[derive(Debug, Default)]
+pub struct Half {
+    /// The place of each buffer that it touches, by the value that it is the home of.
+    pub places: HashMap<Id, Place>,
     /// The place of what a layer saves (indices, statistics), by node.
     pub saved: HashMap<usize, Place>,
     /// The size of the arena.
@@ -101,42 +113,71 @@ pub struct PlannedFrozen {
 
 /// Gives every value of the inference program its place.
 pub fn plan_frozen(shaped: &Shaped, frozen: Frozen) -> PlannedFrozen {
-    let values = frozen.values.len();
-    let mut extents: Vec<Extent> = (0..values).map(|id| Extent::per_sample(frozen.floats(id))).collect();
-    let mut lives: Vec<Option<Life>> = vec![None; values];
-    let mut storages: HashMap<usize, usize> = HashMap::new();
-    let end = frozen.calls.len() + 1;
-    for (i, call) in frozen.calls.iter().enumerate() {
-        let homes = call.inputs.iter().chain([&call.output]).map(|&id| frozen.values[id].home);
-        let mut touched: Vec<usize> = homes.collect();
+    let crossing = split::crossing(&frozen, frozen.cut);
+    let homes = |ids: &[Id]| -> Vec<Id> { ids.iter().map(|&id| frozen.values[id].home).collect() };
+    let inputs: Vec<Id> = homes(&frozen.inputs);
+    let (before, after) = frozen.calls.split_at(frozen.cut);
+    let head = plan_half(shaped, &frozen, before, &inputs, &crossing);
+    let tail = plan_half(shaped, &frozen, after, &crossing, &homes(&frozen.outputs));
+    PlannedFrozen { frozen, head, tail, crossing }
+}
+
+/// Plans some calls, before which some buffers are filled and after which some are taken.
+fn plan_half(shaped: &Shaped, frozen: &Frozen, calls: &[Call], filled: &[Id], taken: &[Id]) -> Half {
+    /// What lies in a storage: the buffer of a value, or what a node saves.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+    enum Held {
+        Value(Id),
+        Saved(usize),
+    }
+    let mut lives: Vec<(Held, Life)> = Vec::new();
+    let mut known: HashMap<Held, usize> = HashMap::new();
+    let mut touch = |held: Held, at: usize| {
+        let index = *known.entry(held).or_insert_with(|| {
+            lives.push((held, Life { from: at, to: at }));
+            lives.len() - 1
+        });
+        let life = &mut lives[index].1;
+        (life.from, life.to) = (life.from.min(at), life.to.max(at));
+    };
+    for &id in filled {
+        touch(Held::Value(id), 0);
+    }
+    for (i, call) in calls.iter().enumerate() {
+        for &id in call.inputs.iter().chain([&call.output]) {
+            touch(Held::Value(frozen.values[id].home), i + 1);
+        }
         let own = call.saves.then_some(call.fused.main).filter(|&node| !shaped.nodes[node].op.saved().is_empty());
         for node in own.into_iter().chain(call.indices) {
-            touched.push(*storages.entry(node).or_insert_with(|| {
-                extents.push(shaped.nodes[node].op.saved());
-                lives.push(None);
-                extents.len() - 1
-            }));
-        }
-        for id in touched {
-            touch(&mut lives[id], i + 1);
+            touch(Held::Saved(node), i + 1);
         }
     }
-    for &id in &frozen.inputs {
-        touch(&mut lives[frozen.values[id].home], 0);
+    for &id in taken {
+        touch(Held::Value(id), calls.len() + 1);
     }
-    for &id in &frozen.outputs {
-        touch(&mut lives[frozen.values[id].home], end);
+    let extents: Vec<Extent> = lives
+        .iter()
+        .map(|(held, _)| match *held {
+            Held::Value(id) => Extent::per_sample(frozen.floats(id)),
+            Held::Saved(node) => shaped.nodes[node].op.saved(),
+        })
+        .collect();
+    let (places, size) = assign(&extents, &lives.iter().map(|&(_, life)| life).collect::<Vec<_>>());
+    let mut half = Half { size, ..Half::default() };
+    for ((held, _), place) in lives.into_iter().zip(places) {
+        match held {
+            Held::Value(id) => half.places.insert(id, place),
+            Held::Saved(node) => half.saved.insert(node, place),
+        };
     }
-    // A value that lies in another's buffer takes no room of its own.
-    for (id, value) in frozen.values.iter().enumerate() {
-        if value.home != id {
-            extents[id] = Extent::default();
-        }
+    half
+}
+
+impl PlannedFrozen {
+    /// Bytes of activations for one sample.
+    pub fn bytes_per_sample(&self) -> usize {
+        [&self.head, &self.tail].map(|half| half.size.per_sample * size_of::<f32>()).into_iter().sum()
     }
-    let lives: Vec<Life> = lives.into_iter().map(|life| life.unwrap_or(Life { from: 0, to: end })).collect();
-    let (places, size) = assign(&extents, &lives);
-    let saved = storages.into_iter().map(|(node, id)| (node, places[id])).collect();
-    PlannedFrozen { frozen, places, saved, size }
 }
 
 fn touch(life: &mut Option<Life>, at: usize) {

@@ -4,6 +4,7 @@ use core::ops::Range;
 
 use crate::buffer::Buffer;
 use crate::error::Error;
+use crate::parallel::Disjoint;
 
 /// Floats that a program needs: some whatever the batch, the rest per sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,11 @@ impl Arena {
         &self.floats[self.range(span)]
     }
 
+    /// The values per sample, for threads that write different samples.
+    pub(crate) fn samples(&mut self) -> Samples<'_> {
+        Samples { batch: self.batch, fixed: self.fixed, floats: Disjoint::new(&mut self.floats) }
+    }
+
     fn range(&self, span: Span) -> Range<usize> {
         if span.per_sample {
             // `prepare` has shown that these products fit, for spans within the planned size.
@@ -112,6 +118,33 @@ impl Arena {
         } else {
             span.start..span.end
         }
+    }
+}
+
+/// The values per sample of an [`Arena`], one sample of one value at a time.
+pub(crate) struct Samples<'a> {
+    floats: Disjoint<'a, f32>,
+    batch: usize,
+    fixed: usize,
+}
+
+impl Samples<'_> {
+    /// One sample of a value.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else uses this sample of this value meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no such sample, or the value does not grow with the batch.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn get(&self, span: Span, sample: usize) -> &mut [f32] {
+        assert!(span.per_sample && sample < self.batch, "no such sample");
+        let len = span.end - span.start;
+        let start = self.fixed + span.start * self.batch + sample * len;
+        // SAFETY: the caller's promise.
+        unsafe { self.floats.slice(start..start + len) }
     }
 }
 

@@ -54,6 +54,9 @@ pub struct ValueInfo {
     /// pass begins and overlaps no output and nothing that the backward pass reads; outputs that are one value under
     /// several names share it. An input's gradient is valid after a backward pass that was asked for it.
     pub gradient: Span,
+    /// Where it lies when the network is frozen: an input in the arena of the first half of the inference program, an
+    /// output in that of the second.
+    pub frozen: Span,
 }
 
 /// A parameter: its name in a state dict, its shape, and where it lies in the flat buffers.

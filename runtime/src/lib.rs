@@ -62,6 +62,7 @@ pub mod buffer;
 pub mod error;
 #[cfg(feature = "std")]
 mod file;
+pub mod frozen;
 pub mod inference;
 pub mod info;
 mod init;
@@ -76,9 +77,11 @@ pub mod reference;
 pub mod simd;
 pub mod state;
 pub mod tape;
+pub mod tensors;
 pub mod trainer;
 pub mod views;
 mod weights;
+mod workspaces;
 
 pub use ndarray;
 
@@ -86,6 +89,7 @@ pub use castnet_macros::network;
 
 pub use {
     error::{Error, Result},
+    frozen::{Freeze, Frozen},
     info::NetworkInfo,
     loss::{Loss, Target},
     nested::zeroed,
@@ -99,13 +103,17 @@ pub use {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::arena::{Arena, ArenaSize, Span, fixed, per_sample};
+    pub use crate::frozen::{Freeze, Frozen, FrozenInfo};
+    pub use crate::inference;
     pub use crate::info::{BufferInfo, Init, NetworkInfo, ParameterInfo, ValueInfo};
     pub use crate::kernels::{self, *};
     pub use crate::network::{Network, NetworkWithLoss};
     pub use crate::state::State;
+    pub use crate::tensors::{Tensors, buffer, parameter};
     pub use crate::{Error, Loss, Result, Tape, Target};
     pub use alloc::{boxed::Box, vec::Vec};
     pub use core::convert::{AsRef, Into};
+    pub use core::ops::Range;
     pub use ndarray;
     #[cfg(feature = "std")]
     pub use std::path::Path;

@@ -5,7 +5,7 @@ use alloc::vec;
 
 use crate::arena::Arena;
 use crate::info::ValueInfo;
-use crate::views::for_tuples;
+use crate::views::{Place, for_tuples};
 
 /// Nested arrays of floats: `[f32; F]`, `[[f32; L]; C]`, `[[[f32; W]; H]; C]`. Implemented for these alone.
 pub trait Nested: sealed::Sealed + Copy + 'static {
@@ -40,12 +40,12 @@ mod sealed {
 /// One sample for a network: a reference to nested arrays, or a tuple of them in the spec's order.
 pub trait Sample: Copy {
     /// Copies the sample into an arena that is prepared for a batch of one.
-    fn write(self, arena: &mut Arena, values: &'static [ValueInfo]);
+    fn write(self, arena: &mut Arena, values: &'static [ValueInfo], place: Place);
 }
 
 impl<T: Nested> Sample for &T {
-    fn write(self, arena: &mut Arena, values: &'static [ValueInfo]) {
-        let [floats] = arena.get([values[0].evaluation]);
+    fn write(self, arena: &mut Arena, values: &'static [ValueInfo], place: Place) {
+        let [floats] = arena.get([place(&values[0])]);
         floats.copy_from_slice(self.flat());
     }
 }
@@ -56,7 +56,7 @@ pub trait Prediction: Sized {
     fn zeroed() -> Self;
 
     /// Copies the results out of the arena of a batch of one.
-    fn read(&mut self, arena: &Arena, values: &'static [ValueInfo]);
+    fn read(&mut self, arena: &Arena, values: &'static [ValueInfo], place: Place);
 }
 
 impl<T: Nested> Prediction for Box<T> {
@@ -64,8 +64,8 @@ impl<T: Nested> Prediction for Box<T> {
         zeroed()
     }
 
-    fn read(&mut self, arena: &Arena, values: &'static [ValueInfo]) {
-        self.flat_mut().copy_from_slice(arena.view(values[0].evaluation));
+    fn read(&mut self, arena: &Arena, values: &'static [ValueInfo], place: Place) {
+        self.flat_mut().copy_from_slice(arena.view(place(&values[0])));
     }
 }
 
@@ -86,8 +86,8 @@ macro_rules! nested {
                 $zeros
             }
 
-            fn read(&mut self, arena: &Arena, values: &'static [ValueInfo]) {
-                self.flat_mut().copy_from_slice(arena.view(values[0].evaluation));
+            fn read(&mut self, arena: &Arena, values: &'static [ValueInfo], place: Place) {
+                self.flat_mut().copy_from_slice(arena.view(place(&values[0])));
             }
         }
     };
@@ -101,8 +101,8 @@ nested!([A B C], [[[f32; A]; B]; C], [[[0.0; A]; B]; C], as_flattened as_flatten
 macro_rules! tuples {
     ($($T:ident $axis:tt)+) => {
         impl<$($T: Sample),+> Sample for ($($T,)+) {
-            fn write(self, arena: &mut Arena, values: &'static [ValueInfo]) {
-                $(self.$axis.write(arena, &values[$axis..$axis + 1]);)+
+            fn write(self, arena: &mut Arena, values: &'static [ValueInfo], place: Place) {
+                $(self.$axis.write(arena, &values[$axis..$axis + 1], place);)+
             }
         }
 
@@ -111,8 +111,8 @@ macro_rules! tuples {
                 ($($T::zeroed(),)+)
             }
 
-            fn read(&mut self, arena: &Arena, values: &'static [ValueInfo]) {
-                $(self.$axis.read(arena, &values[$axis..$axis + 1]);)+
+            fn read(&mut self, arena: &Arena, values: &'static [ValueInfo], place: Place) {
+                $(self.$axis.read(arena, &values[$axis..$axis + 1], place);)+
             }
         }
     };

@@ -144,10 +144,10 @@ pub trait Network: Sized + Send + Sync + 'static {
         let info = Self::INFO;
         self.state().with_workspace(|workspace| {
             workspace.arena.prepare(info.name, info.evaluation, 1)?;
-            sample.write(&mut workspace.arena, info.inputs);
+            sample.write(&mut workspace.arena, info.inputs, |value| value.evaluation);
             let State { parameters, buffers, .. } = self.state();
             Self::evaluation_pass(&mut workspace.context, parameters, buffers, &mut workspace.arena);
-            prediction.read(&workspace.arena, info.outputs);
+            prediction.read(&workspace.arena, info.outputs, |value| value.evaluation);
             Ok(())
         })
     }

@@ -8,7 +8,7 @@ use crate::info::NetworkInfo;
 use crate::init;
 use crate::kernels::Context;
 use crate::simd::Isa;
-use workspaces::Workspaces;
+use crate::workspaces::Workspaces;
 
 /// What a network owns: the one field of the struct that the macro writes.
 ///
@@ -19,7 +19,7 @@ pub struct State {
     pub parameters: Buffer,
     /// All buffers, flat, where [`NetworkInfo::buffers`] says.
     pub buffers: Buffer,
-    workspaces: Workspaces,
+    workspaces: Workspaces<Workspace>,
 }
 
 impl State {
@@ -38,11 +38,10 @@ impl State {
 
     /// Runs with a workspace that nobody else has, and keeps it for the next call.
     pub(crate) fn with_workspace<R>(&self, run: impl FnOnce(&mut Workspace) -> R) -> R {
-        let mut workspace = self.workspaces.take();
-        workspace.context.isa = Isa::active();
-        let result = run(&mut workspace);
-        self.workspaces.put(workspace);
-        result
+        self.workspaces.with(|workspace| {
+            workspace.context.isa = Isa::active();
+            run(workspace)
+        })
     }
 
     /// Gives the memory of idle workspaces back. The next pass allocates again.
@@ -72,82 +71,4 @@ impl fmt::Debug for State {
 pub(crate) struct Workspace {
     pub arena: Arena,
     pub context: Context,
-}
-
-#[cfg(feature = "std")]
-mod workspaces {
-    use alloc::vec::Vec;
-    use std::sync::{Mutex, MutexGuard, PoisonError};
-
-    use super::Workspace;
-
-    /// Workspaces that no call is using. There come to be as many as calls ever ran at once, and the one that was used
-    /// last is used next, since its memory is in the caches.
-    #[derive(Default)]
-    pub(super) struct Workspaces(Mutex<Vec<Workspace>>);
-
-    impl Workspaces {
-        fn idle(&self) -> MutexGuard<'_, Vec<Workspace>> {
-            // Nothing panics while it holds the lock, and a list of idle workspaces is valid at any point.
-            self.0.lock().unwrap_or_else(PoisonError::into_inner)
-        }
-
-        pub fn take(&self) -> Workspace {
-            let idle = self.idle().pop();
-            idle.unwrap_or_default()
-        }
-
-        pub fn put(&self, workspace: Workspace) {
-            self.idle().push(workspace);
-        }
-
-        pub fn clear(&self) {
-            let idle = core::mem::take(&mut *self.idle());
-            drop(idle);
-        }
-    }
-}
-
-#[cfg(not(feature = "std"))]
-mod workspaces {
-    use alloc::boxed::Box;
-    use core::ptr;
-    use core::sync::atomic::{AtomicPtr, Ordering};
-
-    use super::Workspace;
-
-    /// The workspace that no call is using. Without the standard library there is no lock to keep a list under: of
-    /// several calls at once, all but one make a workspace of their own and drop it.
-    #[derive(Default)]
-    pub(super) struct Workspaces(AtomicPtr<Workspace>);
-
-    impl Workspaces {
-        pub fn take(&self) -> Workspace {
-            let idle = self.0.swap(ptr::null_mut(), Ordering::Acquire);
-            if idle.is_null() {
-                return Workspace::default();
-            }
-            // SAFETY: `put` made the pointer from a box, and the swap has given it to this call alone.
-            *unsafe { Box::from_raw(idle) }
-        }
-
-        pub fn put(&self, workspace: Workspace) {
-            let workspace = Box::into_raw(Box::new(workspace));
-            let idle = self.0.swap(workspace, Ordering::AcqRel);
-            if !idle.is_null() {
-                // SAFETY: as in `take`.
-                drop(unsafe { Box::from_raw(idle) });
-            }
-        }
-
-        pub fn clear(&self) {
-            drop(self.take());
-        }
-    }
-
-    impl Drop for Workspaces {
-        fn drop(&mut self) {
-            self.clear();
-        }
-    }
 }

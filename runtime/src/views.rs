@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use ndarray::{Array, ArrayView, ArrayViewMut, Dimension, Ix2, Ix3, Ix4};
+use ndarray::{Array, ArrayView, ArrayViewMut, Axis, Dimension, Ix2, Ix3, Ix4, Slice};
 
 use crate::arena::{Arena, Span};
 use crate::error::{Error, Role};
@@ -36,7 +36,7 @@ axes!(Ix3, 0 1);
 axes!(Ix4, 0 1 2);
 
 /// Views of a network's inputs, or of its outputs: one `ArrayView`, or a tuple of them in the spec's order.
-pub trait Views<'a>: Sized {
+pub trait Views<'a>: Sized + Sync {
     /// The batch size, once every array has been found to have its value's shape and all to have one batch size.
     ///
     /// # Errors
@@ -47,6 +47,9 @@ pub trait Views<'a>: Sized {
     /// Copies the arrays, whatever their strides, into an arena that is prepared for their batch, or adds them to what is
     /// there. Of several that have one place, each is added to those before.
     fn write(&self, arena: &mut Arena, values: &'static [ValueInfo], place: Place, add: bool);
+
+    /// Copies as many samples as the arena is prepared for, the first of which is number `first`, into an arena.
+    fn write_samples(&self, first: usize, arena: &mut Arena, values: &'static [ValueInfo], place: Place);
 
     /// Views of the values in an arena.
     fn read(arena: &'a Arena, values: &'static [ValueInfo], place: Place) -> Self;
@@ -82,6 +85,11 @@ impl<'a, D: Axes> Views<'a> for ArrayView<'a, f32, D> {
         }
     }
 
+    fn write_samples(&self, first: usize, arena: &mut Arena, values: &'static [ValueInfo], place: Place) {
+        let samples = self.slice_axis(Axis(0), Slice::from(first..first + arena.batch()));
+        samples.write(arena, values, place, false);
+    }
+
     fn read(arena: &'a Arena, values: &'static [ValueInfo], place: Place) -> Self {
         let axes = D::batched(arena.batch(), values[0].shape);
         ArrayView::from_shape(axes, arena.view(place(&values[0]))).expect("a planned value has its shape's size")
@@ -107,6 +115,19 @@ pub trait Outputs: Sized {
     ///
     /// [`Error::TooLarge`] where there is no memory for them.
     fn assign(&mut self, network: &'static str, arena: &Arena, values: &'static [ValueInfo]) -> Result<(), Error>;
+
+    /// Arrays of no samples.
+    fn none(values: &'static [ValueInfo]) -> Self;
+
+    /// Gives the arrays the shape of a batch; allocates only where it is another. What they hold is unspecified.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] where there is no memory for them.
+    fn prepare(&mut self, network: &'static str, batch: usize, values: &'static [ValueInfo]) -> Result<(), Error>;
+
+    /// Copies all samples of an arena over those from number `first` on.
+    fn write_samples(&mut self, first: usize, arena: &Arena, values: &'static [ValueInfo], place: Place);
 }
 
 impl<D: Axes> Outputs for Array<f32, D> {
@@ -133,6 +154,35 @@ impl<D: Axes> Outputs for Array<f32, D> {
         }
         Ok(())
     }
+
+    fn none(values: &'static [ValueInfo]) -> Self {
+        Array::zeros(D::batched(0, values[0].shape))
+    }
+
+    fn prepare(&mut self, network: &'static str, batch: usize, values: &'static [ValueInfo]) -> Result<(), Error> {
+        let axes = D::batched(batch, values[0].shape);
+        if self.raw_dim() == axes && self.is_standard_layout() {
+            return Ok(());
+        }
+        let len = values[0].len().saturating_mul(batch);
+        let mut floats = Vec::new();
+        floats.try_reserve_exact(len).map_err(|_| Error::TooLarge {
+            network,
+            what: "the outputs",
+            batch: Some(batch),
+            bytes: len.checked_mul(4),
+        })?;
+        floats.resize(len, 0.0);
+        *self = Array::from_shape_vec(axes, floats).expect("as many floats as the shape says");
+        Ok(())
+    }
+
+    fn write_samples(&mut self, first: usize, arena: &Arena, values: &'static [ValueInfo], place: Place) {
+        let from = arena.view(place(&values[0]));
+        let start = first * values[0].len();
+        let to = self.as_slice_mut().expect("`prepare` makes arrays in standard layout");
+        to[start..start + from.len()].copy_from_slice(from);
+    }
 }
 
 macro_rules! tuples {
@@ -154,6 +204,10 @@ macro_rules! tuples {
                     let again = values[..$axis].iter().any(|before| place(before) == place(&values[$axis]));
                     self.$axis.write(arena, &values[$axis..$axis + 1], place, add || again);
                 })+
+            }
+
+            fn write_samples(&self, first: usize, arena: &mut Arena, values: &'static [ValueInfo], place: Place) {
+                $(self.$axis.write_samples(first, arena, &values[$axis..$axis + 1], place);)+
             }
 
             fn read(arena: &'a Arena, values: &'static [ValueInfo], place: Place) -> Self {
@@ -178,6 +232,24 @@ macro_rules! tuples {
             ) -> Result<(), Error> {
                 $(self.$axis.assign(network, arena, &values[$axis..$axis + 1])?;)+
                 Ok(())
+            }
+
+            fn none(values: &'static [ValueInfo]) -> Self {
+                ($($T::none(&values[$axis..$axis + 1]),)+)
+            }
+
+            fn prepare(
+                &mut self,
+                network: &'static str,
+                batch: usize,
+                values: &'static [ValueInfo],
+            ) -> Result<(), Error> {
+                $(self.$axis.prepare(network, batch, &values[$axis..$axis + 1])?;)+
+                Ok(())
+            }
+
+            fn write_samples(&mut self, first: usize, arena: &Arena, values: &'static [ValueInfo], place: Place) {
+                $(self.$axis.write_samples(first, arena, &values[$axis..$axis + 1], place);)+
             }
         }
     };

@@ -1,6 +1,7 @@
 //! What the user sees of the generated type: its documentation, constants and methods, and its types of inputs and outputs.
 
-use super::Item;
+use super::{Compiled, Item};
+use crate::layout::Kernel;
 use crate::shape::{Shape, Shaped};
 use crate::source::Source;
 use crate::tokens::{grouped, int, ints};
@@ -87,7 +88,8 @@ fn nested(shape: &Shape) -> TokenStream {
 /// Documentation that is appended to the user's own: what the network is, and its layers.
 ///
 /// Shapes stand in backticks: rustdoc takes a bare `[10]` for a link.
-pub(super) fn documentation(shaped: &Shaped, source: &Source, parameter_count: usize) -> Vec<String> {
+pub(super) fn documentation(compiled: &Compiled, source: &Source, parameter_count: usize) -> Vec<String> {
+    let shaped = &compiled.shaped;
     let list = |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().join(", ");
     let inputs =
         shaped.header.inputs.iter().zip(&shaped.inputs).map(|(input, shape)| format!("`{}` `{shape}`", input.name));
@@ -105,15 +107,45 @@ pub(super) fn documentation(shaped: &Shaped, source: &Source, parameter_count: u
             list(&mut outputs.into_iter()),
         ),
         String::new(),
-        "| layer | type | result | parameters |".into(),
-        "|---|---|---|---|".into(),
+        "| layer | type | result | parameters | frozen |".into(),
+        "|---|---|---|---|---|".into(),
     ];
-    for node in &shaped.nodes {
+    for (i, node) in shaped.nodes.iter().enumerate() {
         let count: usize = node.op.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
         let count = if count > 0 { grouped(count as u64) } else { String::new() };
-        lines.push(format!("| `{}` | {} | `{}` | {count} |", node.site.name, node.site.kind, node.output));
+        let frozen = frozen(compiled, i);
+        lines.push(format!("| `{}` | {} | `{}` | {count} | {frozen} |", node.site.name, node.site.kind, node.output));
     }
+    let inference = &compiled.inference;
+    let [head, tail] = [inference.frozen.cut, inference.frozen.calls.len() - inference.frozen.cut];
+    lines.push(String::new());
+    lines.push(format!(
+        "Frozen, it is {} calls: {head} for each sample, {tail} for a batch together.",
+        inference.frozen.calls.len()
+    ));
     lines
+}
+
+/// What the inference program makes of a layer.
+fn frozen(compiled: &Compiled, node: usize) -> String {
+    let frozen = &compiled.inference.frozen;
+    for call in &frozen.calls {
+        let layers = call.fused.layers();
+        if matches!(call.kernel, Kernel::ToBlocked | Kernel::ToPlain) || !layers.contains(&node) {
+            continue;
+        }
+        if layers[0] != node {
+            return format!("in `{}`", compiled.shaped.nodes[layers[0]].site.name);
+        }
+        return match &call.kernel {
+            Kernel::Convolution(algorithm) => algorithm.to_string(),
+            Kernel::FirstConvolution => "direct, planar input".into(),
+            Kernel::Linear => "packed".into(),
+            Kernel::Layer => "as in evaluation".into(),
+            _ => "blocked".into(),
+        };
+    }
+    "nothing to do".into()
 }
 
 /// Constants for sizes and shapes.
@@ -264,6 +296,16 @@ pub(super) fn methods(item: &Item, types: &Types, predicts: bool) -> TokenStream
         /// Parameters and buffers as the bytes of a safetensors file.
         #vis fn to_bytes(&self) -> castnet::Vec<u8> {
             castnet::Network::to_bytes(self)
+        }
+
+        /// The network for inference: batch norms and activations folded into other layers, weights packed for this
+        /// program's kernels. It takes as much memory as those; this network is not needed any more.
+        ///
+        /// # Panics
+        ///
+        /// Where there is no memory for the packed weights.
+        #vis fn freeze(&self) -> castnet::Frozen<Self> {
+            castnet::Frozen::new(self)
         }
 
         castnet::with_std! {

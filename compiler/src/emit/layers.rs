@@ -171,7 +171,7 @@ fn emit_function(
 }
 
 /// The name under which a body finds a storage.
-fn part_name(part: Part, inputs: usize) -> Ident {
+pub(super) fn part_name(part: Part, inputs: usize) -> Ident {
     let name = |word: &str| Ident::new(word, Span::mixed_site());
     match part {
         Part::Input(_) if inputs == 1 => name("input"),

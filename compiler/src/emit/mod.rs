@@ -1,5 +1,7 @@
 //! Last stage: programs -> tokens. The generated code is documentation: it must read well.
 
+mod frozen;
+mod frozen_call;
 mod interface;
 mod layers;
 mod names;
@@ -8,7 +10,7 @@ mod stub;
 
 use crate::graph::ValueId;
 use crate::header::Loss;
-use crate::memory::Planned;
+use crate::memory::{Planned, PlannedFrozen};
 use crate::program::{Step, StorageId};
 use crate::shape::{Shape, Shaped};
 use crate::source::Source;
@@ -43,20 +45,24 @@ pub struct Compiled {
     pub evaluation: Planned,
     /// The program of a training step.
     pub training: Planned,
+    /// The inference program.
+    pub inference: PlannedFrozen,
 }
 
 /// The struct with its documentation and its implementation.
 pub fn network(item: &Item, source: &Source, compiled: &Compiled, tracked: Option<&str>) -> TokenStream {
-    let Compiled { shaped, evaluation, training } = compiled;
+    let Compiled { shaped, evaluation, training, inference } = compiled;
     let names = Names::new(shaped);
     let offsets = Offsets::new(shaped);
     let Item { attributes, vis, name, krate } = item;
-    let docs = interface::documentation(shaped, source, offsets.parameter_count);
+    let docs = interface::documentation(compiled, source, offsets.parameter_count);
     let docs = docs.iter().map(|line| format!(" {line}"));
     let steps: Vec<&Step> = evaluation.program.steps.iter().chain(&training.program.steps).collect();
     let layers = hygienic(layers::emit(shaped, source, &names, &offsets, &steps));
     let (passes, parts) = emit_passes(compiled, &names);
     let (passes, parts) = (hygienic(passes), hygienic(parts));
+    let (frozen_items, freeze) = frozen::emit(shaped, source, &names, &offsets, inference);
+    let (frozen_items, freeze) = (hygienic(frozen_items), hygienic(freeze));
     let info = emit_info(compiled, source, &offsets, name);
     let input_shapes: Vec<&Shape> = shaped.inputs.iter().collect();
     let output_shapes: Vec<&Shape> = shaped.outputs.iter().map(|&value| shaped.shape(value)).collect();
@@ -107,6 +113,12 @@ pub fn network(item: &Item, source: &Source, compiled: &Compiled, tracked: Optio
             #passes
         }
 
+        #frozen_items
+
+        impl castnet::Freeze for #name {
+            #freeze
+        }
+
         #loss
 
         #[allow(dead_code, unreachable_pub)]
@@ -128,6 +140,7 @@ pub fn network(item: &Item, source: &Source, compiled: &Compiled, tracked: Optio
 
         const _: () = {
             use ::core::option::Option::{#(#options),*};
+            use ::core::result::Result::Ok;
             use #krate::__private as castnet;
 
             #tracked
@@ -139,7 +152,7 @@ pub fn network(item: &Item, source: &Source, compiled: &Compiled, tracked: Optio
 
 /// The passes as functions of the trait, and the functions that the long ones among them call.
 fn emit_passes(compiled: &Compiled, names: &Names) -> (TokenStream, TokenStream) {
-    let Compiled { shaped, evaluation, training } = compiled;
+    let Compiled { shaped, evaluation, training, .. } = compiled;
     let forward = training.program.forward;
     let evaluate = passes::statements(shaped, evaluation, names, &evaluation.program.steps);
     let train = passes::statements(shaped, training, names, &training.program.steps[..forward]);
@@ -218,9 +231,9 @@ fn emit_passes(compiled: &Compiled, names: &Names) -> (TokenStream, TokenStream)
 }
 
 fn emit_info(compiled: &Compiled, _source: &Source, offsets: &Offsets, name: &Ident) -> TokenStream {
-    let Compiled { shaped, evaluation, training } = compiled;
+    let Compiled { shaped, evaluation, training, inference } = compiled;
     let name = name.to_string();
-    let value = |name: &str, shape: &Shape, eval: StorageId, train: StorageId, gradient: StorageId| {
+    let value = |name: &str, shape: &Shape, [eval, train, gradient]: [StorageId; 3], frozen: TokenStream| {
         let shape = ints(&shape.0);
         let [eval, train, gradient] = [(evaluation, eval), (training, train), (training, gradient)]
             .map(|(planned, storage)| passes::place(planned, storage));
@@ -231,19 +244,18 @@ fn emit_info(compiled: &Compiled, _source: &Source, offsets: &Offsets, name: &Id
                 evaluation: #eval,
                 training: #train,
                 gradient: #gradient,
+                frozen: #frozen,
             }
         }
     };
     let (e, t) = (&evaluation.program, &training.program);
-    let inputs = shaped
-        .header
-        .inputs
-        .iter()
-        .zip(&shaped.inputs)
-        .enumerate()
-        .map(|(i, (input, shape))| value(&input.name, shape, e.inputs[i], t.inputs[i], t.input_gradients[i]));
+    let inputs = shaped.header.inputs.iter().zip(&shaped.inputs).enumerate().map(|(i, (input, shape))| {
+        let frozen = frozen::place(inference, &inference.head, inference.frozen.inputs[i]);
+        value(&input.name, shape, [e.inputs[i], t.inputs[i], t.input_gradients[i]], frozen)
+    });
     let outputs = shaped.outputs.iter().enumerate().map(|(i, &output): (usize, &ValueId)| {
-        value(shaped.name(output), shaped.shape(output), e.outputs[i], t.outputs[i], t.output_gradients[i])
+        let frozen = frozen::place(inference, &inference.tail, inference.frozen.outputs[i]);
+        value(shaped.name(output), shaped.shape(output), [e.outputs[i], t.outputs[i], t.output_gradients[i]], frozen)
     });
     let parameters = shaped.nodes.iter().zip(&offsets.parameters).flat_map(|(node, places)| {
         node.op.parameters().into_iter().zip(places).map(|(parameter, &(from, _))| {

@@ -1,6 +1,7 @@
 //! Rust names for layers and values: unique, snake case, never a keyword.
 
 use crate::graph::ValueId;
+use crate::layout::{Frozen, Id, Layout};
 use crate::program::What;
 use crate::shape::Shaped;
 use proc_macro2::{Ident, Span};
@@ -15,7 +16,7 @@ pub(super) struct Names {
 
 /// Words that the generated functions use, and Rust's keywords.
 const TAKEN: &str = "context parameters buffers arena gradients inputs input output saved indices grad_output grad_input \
-    castnet self super crate as async await box break const continue do dyn else enum extern false final fn for gen if impl in \
+    residual packed tensors castnet self super crate as async await box break const continue do dyn else enum extern false final fn for gen if impl in \
     let loop macro match mod move mut override priv pub ref return static struct trait true try type typeof unsafe unsized \
     use virtual where while yield abstract become union";
 
@@ -60,6 +61,24 @@ impl Names {
         ident(&self.functions[node].to_uppercase())
     }
 
+    /// A constant or `static` of a layer beside its descriptor.
+    pub fn constant(&self, node: usize, suffix: &str) -> Ident {
+        ident(&format!("{}{suffix}", self.functions[node].to_uppercase()))
+    }
+
+    /// The variable for a buffer of the inference program: a value may lie in one of each layout.
+    pub fn frozen(&self, frozen: &Frozen, home: Id) -> Ident {
+        let value = &frozen.values[home];
+        let name = self.variable(What::Value(value.of));
+        let first =
+            (0..frozen.values.len()).find(|&id| frozen.values[id].home == id && frozen.values[id].of == value.of);
+        match (first == Some(home), value.layout) {
+            (true, _) => name,
+            (false, Layout::Plain) => ident(&format!("{name}_plain")),
+            (false, Layout::Blocked { .. }) => ident(&format!("{name}_blocked")),
+        }
+    }
+
     /// The variable for a storage.
     pub fn variable(&self, what: What) -> Ident {
         let value = |value: ValueId| match value {
@@ -77,7 +96,20 @@ impl Names {
 
 /// Whether a name ends like one that grows out of another: `conv1_out`, `conv1_grad_input_0`, `training_pass_2`.
 fn grows(name: &str) -> bool {
-    const ENDS: [&str; 8] = ["_out", "_saved", "_in", "_grad", "_train", "_parameters", "_input", "_pass"];
+    const ENDS: [&str; 12] = [
+        "_out",
+        "_saved",
+        "_in",
+        "_grad",
+        "_train",
+        "_parameters",
+        "_input",
+        "_pass",
+        "_frozen",
+        "_pack",
+        "_plain",
+        "_blocked",
+    ];
     let name = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('_');
     ENDS.iter().any(|end| name.ends_with(end))
 }

@@ -11,7 +11,12 @@ use quote::quote;
 
 /// The expression of a place: `castnet::per_sample(0, 784)`.
 pub(super) fn place(planned: &Planned, storage: StorageId) -> TokenStream {
-    match planned.places[storage] {
+    place_tokens(planned.places[storage])
+}
+
+/// The same for a place at hand.
+pub(super) fn place_tokens(place: Place) -> TokenStream {
+    match place {
         Place::PerSample(from, to) => {
             let (from, to) = (int(from), int(to));
             quote!(castnet::per_sample(#from, #to))
@@ -25,7 +30,7 @@ pub(super) fn place(planned: &Planned, storage: StorageId) -> TokenStream {
 
 /// The most steps of one function. Without optimisation every step of a function has a place of its own on the stack, some 200
 /// bytes: 200 of them take 40 KiB, and a network of any depth runs in a thread with 256 KiB.
-const LONGEST: usize = 200;
+pub(super) const LONGEST: usize = 200;
 
 /// The statements of a run of steps, as one list or, where that is long, in parts.
 pub(super) fn statements(shaped: &Shaped, planned: &Planned, names: &Names, steps: &[Step]) -> Vec<TokenStream> {

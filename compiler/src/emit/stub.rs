@@ -66,6 +66,18 @@ pub fn stub(item: &Item, messages: &[String], span: Span, tracked: Option<&str>)
                 fn backward_pass(_: &mut castnet::Context, _: &[f32], _: &mut [f32], _: &mut castnet::Arena, _: bool) {}
             }
 
+            impl castnet::Freeze for #name {
+                const FROZEN: &'static castnet::FrozenInfo = &castnet::FrozenInfo::UNKNOWN;
+
+                fn pack(_: &mut castnet::Tensors<'_>, _: &mut [f32]) -> castnet::Result<()> {
+                    ::core::result::Result::Ok(())
+                }
+
+                fn head_pass(_: &mut castnet::Context, _: &[f32], _: &mut castnet::Arena) {}
+
+                fn tail_pass(_: &mut castnet::Context, _: &[f32], _: &mut castnet::Arena) {}
+            }
+
             impl castnet::NetworkWithLoss for #name {
                 const LOSS: castnet::Loss = UNKNOWN;
             }

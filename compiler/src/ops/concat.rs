@@ -48,7 +48,7 @@ impl Layer for Concat {
         let parts: Vec<String> = cx.inputs.iter().take(4).map(|operand| operand.shape.to_string()).collect();
         let more = if cx.inputs.len() > parts.len() { ", …" } else { "" };
         let story = Some(format!("{}{more} joined to {output}", parts.join(", ")));
-        Some(Checked { output, story, op: Box::new(ConcatOp { outer, lengths }) })
+        Some(Checked { output, story, op: Box::new(ConcatOp { outer, lengths, channels: axis == 0 }) })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -68,6 +68,8 @@ struct ConcatOp {
     outer: usize,
     /// For each input its length along `dim`, times the product of the axes after it.
     lengths: Vec<usize>,
+    /// Whether it runs along the first axis of a sample.
+    channels: bool,
 }
 
 impl Op for ConcatOp {
@@ -91,7 +93,7 @@ impl Op for ConcatOp {
     }
 
     fn role(&self) -> Role {
-        Role::Concat { channels: self.outer == 1 }
+        Role::Concat { channels: self.channels }
     }
 }
 

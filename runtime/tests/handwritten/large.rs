@@ -14,7 +14,7 @@ const FLOATS: usize = 4 * 1024 * 1024;
 
 const fn value(name: &'static str, begin: usize) -> ValueInfo {
     let span = per_sample(begin, begin + FLOATS);
-    ValueInfo { name, shape: &[4, 1024, 1024], evaluation: span, training: span, gradient: span }
+    ValueInfo { name, shape: &[4, 1024, 1024], evaluation: span, training: span, gradient: span, frozen: span }
 }
 
 static INFO: NetworkInfo = NetworkInfo {

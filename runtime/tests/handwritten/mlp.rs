@@ -37,6 +37,7 @@ const _: () = {
             evaluation: castnet::per_sample(0, 12),
             training: castnet::per_sample(0, 12),
             gradient: castnet::per_sample(64, 76),
+            frozen: castnet::per_sample(64, 76),
         }],
         outputs: &[castnet::ValueInfo {
             name: "fc2",
@@ -44,6 +45,7 @@ const _: () = {
             evaluation: castnet::per_sample(16, 21),
             training: castnet::per_sample(48, 53),
             gradient: castnet::per_sample(64, 69),
+            frozen: castnet::per_sample(64, 69),
         }],
         parameters: &[
             castnet::ParameterInfo {

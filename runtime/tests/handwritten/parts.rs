@@ -22,6 +22,7 @@ static INFO: NetworkInfo = NetworkInfo {
             evaluation: per_sample(0, 3),
             training: per_sample(0, 3),
             gradient: per_sample(16, 19),
+            frozen: per_sample(16, 19),
         },
         ValueInfo {
             name: "b",
@@ -29,6 +30,7 @@ static INFO: NetworkInfo = NetworkInfo {
             evaluation: per_sample(16, 26),
             training: per_sample(32, 42),
             gradient: per_sample(48, 58),
+            frozen: per_sample(48, 58),
         },
         ValueInfo {
             name: "c",
@@ -36,6 +38,7 @@ static INFO: NetworkInfo = NetworkInfo {
             evaluation: per_sample(32, 40),
             training: per_sample(64, 72),
             gradient: per_sample(80, 88),
+            frozen: per_sample(80, 88),
         },
     ],
     outputs: &[
@@ -45,6 +48,7 @@ static INFO: NetworkInfo = NetworkInfo {
             evaluation: per_sample(48, 51),
             training: per_sample(96, 99),
             gradient: per_sample(112, 115),
+            frozen: per_sample(112, 115),
         },
         ValueInfo {
             name: "doubled",
@@ -52,6 +56,7 @@ static INFO: NetworkInfo = NetworkInfo {
             evaluation: per_sample(64, 74),
             training: per_sample(128, 138),
             gradient: per_sample(144, 154),
+            frozen: per_sample(144, 154),
         },
         ValueInfo {
             name: "same",
@@ -59,6 +64,7 @@ static INFO: NetworkInfo = NetworkInfo {
             evaluation: per_sample(32, 40),
             training: per_sample(64, 72),
             gradient: per_sample(80, 88),
+            frozen: per_sample(80, 88),
         },
     ],
     parameters: &[ParameterInfo { name: "norm.scale", shape: &[3], offset: 0, init: Init::Constant(1.0) }],

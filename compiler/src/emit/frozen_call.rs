@@ -1,0 +1,573 @@
+//! One call of the inference program as code.
+
+use super::layers::{Offsets, part_name};
+use super::names::Names;
+use crate::cost::{Algorithm, Work};
+use crate::layout::{Call, Frozen, Id, Kernel, Layout};
+use crate::ops::{self, Convolution, Role};
+use crate::program::Part;
+use crate::shape::Shaped;
+use crate::source::Source;
+use crate::tokens::{float, int, ints};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote};
+use std::ops::Range;
+
+/// The code of one call.
+pub(super) struct Emitted {
+    /// Its descriptor, its place in the packed weights, and its functions.
+    pub items: TokenStream,
+    /// The function that packs its weights, if it has any.
+    pub pack: Option<Ident>,
+    /// The function that runs it.
+    pub run: Ident,
+}
+
+/// Emits calls one after the other; their packed weights follow each other.
+pub(super) struct Emitter<'a> {
+    shaped: &'a Shaped,
+    source: &'a Source,
+    names: &'a Names,
+    offsets: &'a Offsets,
+    frozen: &'a Frozen,
+    /// The place of the last packed weights.
+    last: Option<Ident>,
+}
+
+impl<'a> Emitter<'a> {
+    pub fn new(
+        shaped: &'a Shaped,
+        source: &'a Source,
+        names: &'a Names,
+        offsets: &'a Offsets,
+        frozen: &'a Frozen,
+    ) -> Self {
+        Self { shaped, source, names, offsets, frozen, last: None }
+    }
+
+    /// Where the packed weights so far end.
+    pub fn packed_end(&self) -> TokenStream {
+        match &self.last {
+            Some(last) => quote!(#last.end),
+            None => quote!(0),
+        }
+    }
+
+    /// The code of a call.
+    pub fn emit(&mut self, call: &Call) -> Emitted {
+        match &call.kernel {
+            Kernel::Convolution(algorithm) => self.convolution(call, *algorithm),
+            Kernel::FirstConvolution => self.first_convolution(call),
+            Kernel::Linear => self.linear(call),
+            Kernel::Affine => self.affine(call),
+            Kernel::Activation => self.map(call),
+            Kernel::Combine { product } => self.combine(call, *product),
+            Kernel::Blocked(module) => self.on_blocked(call, module),
+            Kernel::Concat => self.concat(call),
+            Kernel::ToBlocked => self.conversion(call, true),
+            Kernel::ToPlain => self.conversion(call, false),
+            Kernel::Layer => self.layer(call),
+        }
+    }
+
+    /// A value's place in its buffer: `Blocked::new(64, 56, 56).with_halo([1, 1, 1, 1])`.
+    fn blocked(&self, id: Id) -> TokenStream {
+        let value = &self.frozen.values[id];
+        let [channels, height, width] = value.sizes.map(int);
+        let mut tokens = quote!(castnet::inference::Blocked::new(#channels, #height, #width));
+        if let Layout::Blocked { halo } = value.layout
+            && halo != [0; 4]
+        {
+            let halo = ints(&halo);
+            tokens.extend(quote!(.with_halo(#halo)));
+        }
+        let total = self.frozen.values[value.home].blocks();
+        if value.first_block != 0 || total != value.blocks() {
+            let (first, total) = (int(value.first_block), int(total));
+            tokens.extend(quote!(.within(#first, #total)));
+        }
+        tokens
+    }
+
+    fn has_halo(&self, id: Id) -> bool {
+        matches!(self.frozen.values[id].layout, Layout::Blocked { halo } if halo != [0; 4])
+    }
+
+    /// `OP.output.zero_halo(output);` where the output has a halo.
+    fn halo(&self, call: &Call, output: TokenStream) -> TokenStream {
+        if self.has_halo(call.output) { quote!(#output.zero_halo(output);) } else { TokenStream::new() }
+    }
+
+    /// `` `conv1` (conv2d) + `bn1` + `relu1`, specs/net.toml:8, frozen: ``, and what follows.
+    fn doc(&self, call: &Call, what: &str) -> String {
+        let layers = call.fused.layers();
+        let site = |node: usize| &self.shaped.nodes[node].site;
+        let main = site(layers[0]);
+        let mut text = format!(" `{}` ({})", main.name, main.kind);
+        for &node in &layers[1..] {
+            text.push_str(&format!(" + `{}`", site(node).name));
+        }
+        text.push_str(&format!(", {}:{}, frozen: {what}.", self.source.path, main.line));
+        text
+    }
+
+    fn activation(&self, call: &Call) -> TokenStream {
+        match &call.fused.activation {
+            Some((_, activation)) => {
+                let activation = activation.tokens();
+                quote!(Some(#activation))
+            }
+            None => quote!(None),
+        }
+    }
+
+    /// `const CONV1_PACKED: Range<usize> = part(LAST.end, len);`
+    fn packed(&mut self, call: &Call, len: TokenStream) -> (Ident, TokenStream) {
+        let name = self.names.constant(call.fused.main, "_PACKED");
+        let start = self.packed_end();
+        self.last = Some(name.clone());
+        let item = quote!(const #name: castnet::Range<usize> = castnet::inference::part(#start, #len););
+        (name, item)
+    }
+
+    /// The parameters and buffers of a layer: how many of each, and `parameter(0..150)` for each.
+    fn pieces(&self, node: usize) -> Vec<TokenStream> {
+        let piece = |word: &str, &(from, to): &(usize, usize)| {
+            let (word, from, to) = (format_ident!("{word}"), int(from), int(to));
+            quote!(castnet::#word(#from..#to))
+        };
+        let parameters = self.offsets.parameters[node].iter().map(|range| piece("parameter", range));
+        parameters.chain(self.offsets.buffers[node].iter().map(|range| piece("buffer", range))).collect()
+    }
+
+    /// Statements that bind `norm` to a batch norm's tensors, which come after those named already.
+    fn norm(&self, node: usize, variables: &mut Vec<Ident>, pieces: &mut Vec<TokenStream>) -> TokenStream {
+        let Role::Affine { eps } = self.shaped.nodes[node].op.role() else { unreachable!("a batch norm is folded") };
+        let affine = !self.offsets.parameters[node].is_empty();
+        let words: &[&str] =
+            if affine { &["norm_weight", "norm_bias", "mean", "variance"] } else { &["mean", "variance"] };
+        variables.extend(words.iter().map(|word| local(word)));
+        pieces.extend(self.pieces(node));
+        let eps = float(eps);
+        let (weight, bias) =
+            if affine { (quote!(Some(norm_weight)), quote!(Some(norm_bias))) } else { (quote!(None), quote!(None)) };
+        quote! {
+            let norm = castnet::inference::BatchNorm { weight: #weight, bias: #bias, mean, variance, eps: #eps };
+        }
+    }
+
+    /// The function that packs a layer of weight and bias, with what is folded in.
+    fn pack_weights(&self, call: &Call, module: &TokenStream, op: &Ident, place: &Ident) -> (Ident, TokenStream) {
+        let main = call.fused.main;
+        let name = self.names.function(main, "_pack");
+        let mut variables = vec![local("weight")];
+        let mut pieces = self.pieces(main);
+        let bias = if pieces.len() > 1 {
+            variables.push(local("bias"));
+            quote!(Some(bias))
+        } else {
+            quote!(None)
+        };
+        let (norm, value) = match call.fused.affine {
+            Some(node) => (self.norm(node, &mut variables, &mut pieces), quote!(Some(norm))),
+            None => (TokenStream::new(), quote!(None)),
+        };
+        let doc = match call.fused.affine {
+            Some(node) => format!(
+                " Packs the weights of `{}`, with `{}` folded in.",
+                self.shaped.nodes[main].site.name, self.shaped.nodes[node].site.name
+            ),
+            None => format!(" Packs the weights of `{}`.", self.shaped.nodes[main].site.name),
+        };
+        let item = quote! {
+            #[doc = #doc]
+            fn #name(tensors: &mut castnet::Tensors<'_>, packed: &mut [f32]) -> castnet::Result<()> {
+                let [#(#variables),*] = tensors.get([#(#pieces),*])?;
+                #norm
+                let weights = castnet::inference::Weights { weight, bias: #bias, norm: #value };
+                castnet::inference::#module::pack(&#op, &weights, &mut packed[#place]);
+                Ok(())
+            }
+        };
+        (name, item)
+    }
+
+    fn convolution(&mut self, call: &Call, algorithm: Algorithm) -> Emitted {
+        let main = call.fused.main;
+        let Role::Convolution(form) = self.shaped.nodes[main].op.role() else { unreachable!("a convolution") };
+        let Convolution { kernel, stride, padding, dilation, groups, .. } = form;
+        let op = self.names.constant(main, "_FROZEN");
+        let (input, output) = (self.blocked(call.inputs[0]), self.blocked(call.output));
+        let residual = match call.inputs.get(1) {
+            Some(&id) => {
+                let residual = self.blocked(id);
+                quote!(Some(#residual))
+            }
+            None => quote!(None),
+        };
+        let activation = self.activation(call);
+        let [kernel, stride, padding, dilation] = [kernel, stride, padding, dilation].map(|sizes| ints(&sizes));
+        let groups = int(groups);
+        let path = algorithm.module().iter().map(|name| local(name));
+        let module = quote!(#(#path)::*);
+        let work = Work {
+            form,
+            input: self.frozen.values[call.inputs[0]].sizes,
+            output: self.frozen.values[call.output].sizes,
+        };
+        let doc = self.doc(call, &describe(&work, algorithm));
+        let run = self.names.function(main, "_frozen");
+        let (place, place_item) = self.packed(call, quote!(castnet::inference::#module::packed_len(&#op)));
+        let (pack, pack_item) = self.pack_weights(call, &module, &op, &place);
+        let (argument, value) = match call.inputs.len() {
+            1 => (TokenStream::new(), quote!(None)),
+            _ => (quote!(residual: &[f32],), quote!(Some(residual))),
+        };
+        let halo = self.halo(call, quote!(#op.output));
+        let items = quote! {
+            static #op: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
+                input: #input,
+                output: #output,
+                kernel: #kernel,
+                stride: #stride,
+                padding: #padding,
+                dilation: #dilation,
+                groups: #groups,
+                residual: #residual,
+                activation: #activation,
+            };
+            #place_item
+            #pack_item
+            #[doc = #doc]
+            fn #run(
+                context: &mut castnet::Context,
+                packed: &[f32],
+                input: &[f32],
+                #argument
+                output: &mut [f32],
+            ) {
+                #halo
+                castnet::inference::#module::run(context, &#op, input, &packed[#place], #value, output);
+            }
+        };
+        Emitted { items, pack: Some(pack), run }
+    }
+
+    fn first_convolution(&mut self, call: &Call) -> Emitted {
+        let main = call.fused.main;
+        let Role::Convolution(form) = self.shaped.nodes[main].op.role() else { unreachable!("a convolution") };
+        let op = self.names.constant(main, "_FROZEN");
+        let (input, output) = (ints(&self.frozen.values[call.inputs[0]].sizes), self.blocked(call.output));
+        let activation = self.activation(call);
+        let [kernel, stride, padding, dilation] =
+            [form.kernel, form.stride, form.padding, form.dilation].map(|sizes| ints(&sizes));
+        let doc = self.doc(call, "direct convolution from the planar input");
+        let run = self.names.function(main, "_frozen");
+        let (place, place_item) = self.packed(call, quote!(castnet::inference::planar::packed_len(&#op)));
+        let (pack, pack_item) = self.pack_weights(call, &quote!(planar), &op, &place);
+        let halo = self.halo(call, quote!(#op.output));
+        let items = quote! {
+            static #op: castnet::inference::PlanarConv2d = castnet::inference::PlanarConv2d {
+                input: #input,
+                output: #output,
+                kernel: #kernel,
+                stride: #stride,
+                padding: #padding,
+                dilation: #dilation,
+                activation: #activation,
+            };
+            #place_item
+            #pack_item
+            #[doc = #doc]
+            fn #run(context: &mut castnet::Context, packed: &[f32], input: &[f32], output: &mut [f32]) {
+                #halo
+                castnet::inference::planar::run(context, &#op, input, &packed[#place], output);
+            }
+        };
+        Emitted { items, pack: Some(pack), run }
+    }
+
+    fn linear(&mut self, call: &Call) -> Emitted {
+        let main = call.fused.main;
+        let Role::Linear { in_features, out_features, .. } = self.shaped.nodes[main].op.role() else {
+            unreachable!("a linear layer")
+        };
+        let op = self.names.constant(main, "_FROZEN");
+        let (in_features, out_features, activation) = (int(in_features), int(out_features), self.activation(call));
+        let doc = self.doc(call, "a product with packed weights");
+        let run = self.names.function(main, "_frozen");
+        let (place, place_item) = self.packed(call, quote!(castnet::inference::linear::packed_len(&#op)));
+        let (pack, pack_item) = self.pack_weights(call, &quote!(linear), &op, &place);
+        let items = quote! {
+            static #op: castnet::inference::PackedLinear = castnet::inference::PackedLinear {
+                in_features: #in_features,
+                out_features: #out_features,
+                activation: #activation,
+            };
+            #place_item
+            #pack_item
+            #[doc = #doc]
+            fn #run(context: &mut castnet::Context, packed: &[f32], input: &[f32], output: &mut [f32]) {
+                castnet::inference::linear::run(context, &#op, input, &packed[#place], output);
+            }
+        };
+        Emitted { items, pack: Some(pack), run }
+    }
+
+    fn affine(&mut self, call: &Call) -> Emitted {
+        let main = call.fused.main;
+        let op = self.names.constant(main, "_FROZEN");
+        let (input, output) = (self.blocked(call.inputs[0]), self.blocked(call.output));
+        let activation = self.activation(call);
+        let doc = self.doc(call, "a factor and an addend for each channel");
+        let run = self.names.function(main, "_frozen");
+        let pack = self.names.function(main, "_pack");
+        let (place, place_item) = self.packed(call, quote!(castnet::inference::affine::packed_len(&#op)));
+        let (mut variables, mut pieces) = (Vec::new(), Vec::new());
+        let norm = self.norm(main, &mut variables, &mut pieces);
+        let pack_doc = format!(" Packs the statistics of `{}`.", self.shaped.nodes[main].site.name);
+        let halo = self.halo(call, quote!(#op.output));
+        let items = quote! {
+            static #op: castnet::inference::BlockedAffine =
+                castnet::inference::BlockedAffine { input: #input, output: #output, activation: #activation };
+            #place_item
+            #[doc = #pack_doc]
+            fn #pack(tensors: &mut castnet::Tensors<'_>, packed: &mut [f32]) -> castnet::Result<()> {
+                let [#(#variables),*] = tensors.get([#(#pieces),*])?;
+                #norm
+                castnet::inference::affine::pack(&#op, &norm, &mut packed[#place]);
+                Ok(())
+            }
+            #[doc = #doc]
+            fn #run(context: &mut castnet::Context, packed: &[f32], input: &[f32], output: &mut [f32]) {
+                #halo
+                castnet::inference::affine::run(context, &#op, input, &packed[#place], output);
+            }
+        };
+        Emitted { items, pack: Some(pack), run }
+    }
+
+    fn map(&mut self, call: &Call) -> Emitted {
+        let main = call.fused.main;
+        let Role::Activation(activation) = self.shaped.nodes[main].op.role() else { unreachable!("an activation") };
+        let op = self.names.constant(main, "_FROZEN");
+        let (input, output) = (self.blocked(call.inputs[0]), self.blocked(call.output));
+        let activation = activation.tokens();
+        let doc = self.doc(call, "every element of a blocked map");
+        let run = self.names.function(main, "_frozen");
+        let halo = self.halo(call, quote!(#op.output));
+        let items = quote! {
+            static #op: castnet::inference::BlockedMap =
+                castnet::inference::BlockedMap { input: #input, output: #output, activation: #activation };
+            #[doc = #doc]
+            fn #run(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
+                #halo
+                castnet::inference::map::run(context, &#op, input, output);
+            }
+        };
+        Emitted { items, pack: None, run }
+    }
+
+    fn combine(&mut self, call: &Call, product: bool) -> Emitted {
+        let main = call.fused.main;
+        let op = self.names.constant(main, "_FROZEN");
+        let inputs = call.inputs.iter().map(|&id| self.blocked(id));
+        let output = self.blocked(call.output);
+        let activation = self.activation(call);
+        let doc = self.doc(call, if product { "a product of blocked maps" } else { "a sum of blocked maps" });
+        let run = self.names.function(main, "_frozen");
+        let halo = self.halo(call, quote!(#op.output));
+        let arguments: Vec<Ident> = (0..call.inputs.len()).map(|i| part_name(Part::Input(i), 2)).collect();
+        let many = many(1 + arguments.len() + 1);
+        let items = quote! {
+            static #op: castnet::inference::BlockedCombine = castnet::inference::BlockedCombine {
+                product: #product,
+                inputs: &[#(#inputs),*],
+                output: #output,
+                activation: #activation,
+            };
+            #[doc = #doc]
+            #many
+            fn #run(context: &mut castnet::Context, #(#arguments: &[f32],)* output: &mut [f32]) {
+                #halo
+                castnet::inference::combine::run(context, &#op, &[#(#arguments),*], output);
+            }
+        };
+        Emitted { items, pack: None, run }
+    }
+
+    fn concat(&mut self, call: &Call) -> Emitted {
+        let main = call.fused.main;
+        let op = self.names.constant(main, "_FROZEN");
+        let inputs = call.inputs.iter().map(|&id| self.blocked(id));
+        let output = self.blocked(call.output);
+        let doc = self.doc(call, "copies blocked maps one behind the other");
+        let run = self.names.function(main, "_frozen");
+        let halo = self.halo(call, quote!(#op.output));
+        let arguments: Vec<Ident> = (0..call.inputs.len()).map(|i| part_name(Part::Input(i), 2)).collect();
+        let many = many(1 + arguments.len() + 1);
+        let items = quote! {
+            static #op: castnet::inference::BlockedConcat =
+                castnet::inference::BlockedConcat { inputs: &[#(#inputs),*], output: #output };
+            #[doc = #doc]
+            #many
+            fn #run(context: &mut castnet::Context, #(#arguments: &[f32],)* output: &mut [f32]) {
+                #halo
+                castnet::inference::concat::run(context, &#op, &[#(#arguments),*], output);
+            }
+        };
+        Emitted { items, pack: None, run }
+    }
+
+    fn on_blocked(&mut self, call: &Call, module: &str) -> Emitted {
+        let main = call.fused.main;
+        let op = self.names.constant(main, "_FROZEN");
+        let (input, output) = (self.blocked(call.inputs[0]), self.blocked(call.output));
+        let layer = self.names.descriptor(main);
+        let (kind, _) = self.shaped.nodes[main].op.descriptor().expect("a layer on blocked maps has a descriptor");
+        let doc = self.doc(call, "on blocked maps");
+        let run = self.names.function(main, "_frozen");
+        let module = local(module);
+        let halo = self.halo(call, quote!(#op.output));
+        let items = quote! {
+            static #op: castnet::inference::OnBlocked<#kind> =
+                castnet::inference::OnBlocked { layer: #layer, input: #input, output: #output };
+            #[doc = #doc]
+            fn #run(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
+                #halo
+                castnet::inference::#module::run(context, &#op, input, output);
+            }
+        };
+        Emitted { items, pack: None, run }
+    }
+
+    fn conversion(&mut self, call: &Call, to_blocked: bool) -> Emitted {
+        let id = if to_blocked { call.output } else { call.inputs[0] };
+        let value = self.names.variable(crate::program::What::Value(self.frozen.values[id].of)).to_string();
+        let op = local(&format!("{value}_blocked").to_uppercase());
+        let blocked = self.blocked(id);
+        let run = local(&if to_blocked { format!("{value}_to_blocked") } else { format!("{value}_to_plain") });
+        let (doc, function, halo) = if to_blocked {
+            let halo = self.halo(call, quote!(#op));
+            (" From PyTorch's layout to channels in blocks of 16.", local("to_blocked"), halo)
+        } else {
+            (" From channels in blocks of 16 to PyTorch's layout.", local("from_blocked"), TokenStream::new())
+        };
+        let items = quote! {
+            static #op: castnet::inference::Blocked = #blocked;
+            #[doc = #doc]
+            fn #run(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
+                #halo
+                castnet::inference::layout::#function(context, &#op, input, output);
+            }
+        };
+        Emitted { items, pack: None, run }
+    }
+
+    /// A layer's own function on plain values, its parameters and buffers copied behind each other.
+    fn layer(&mut self, call: &Call) -> Emitted {
+        let node = call.fused.main;
+        let it = &self.shaped.nodes[node];
+        let run = self.names.function(node, "_frozen");
+        let doc = self.doc(call, "as in evaluation");
+        let relative = |places: &[(usize, usize)]| -> Vec<Range<usize>> {
+            let start = places.first().map_or(0, |place| place.0);
+            places.iter().map(|&(from, to)| from - start..to - start).collect()
+        };
+        let (parameters, buffers) = (&self.offsets.parameters[node], &self.offsets.buffers[node]);
+        let span = |places: &[(usize, usize)]| Some((places.first()?.0, places.last()?.1));
+        let (own, kept) = (span(parameters), span(buffers));
+        let (ranges, buffers) = (relative(parameters), relative(buffers));
+        let slices = ranges.iter().map(|range| {
+            let (from, to) = (int(range.start), int(range.end));
+            quote!(&parameters[#from..#to])
+        });
+        let ops_call = ops::Call {
+            op: self.names.descriptor(node),
+            inputs: (0..it.inputs.len()).map(|i| part_name(Part::Input(i), it.inputs.len())).collect(),
+            parameters: slices.collect(),
+            gradients: Vec::new(),
+            ranges,
+            buffers,
+            number: node as u64,
+            gives_indices: it.gives_indices,
+        };
+        let body = if call.saves { it.op.forward_train(&ops_call) } else { it.op.forward(&ops_call) };
+        let inputs = &ops_call.inputs;
+        let saves = call.saves && !it.op.saved().is_empty();
+        let saved = saves.then(|| quote!(saved: &mut [f32],));
+        let indices = call.indices.map(|_| quote!(indices: &[f32],));
+        let mut items = TokenStream::new();
+        let mut pack = None;
+        let mut packed = TokenStream::new();
+        let mut bind = TokenStream::new();
+        if own.is_some() || kept.is_some() {
+            let count = |span: Option<(usize, usize)>| span.map_or(0, |(from, to)| to - from);
+            let (first, second) = (count(own), count(kept));
+            let total = int(first + second);
+            let (place, place_item) = self.packed(call, quote!(#total));
+            let name = self.names.function(node, "_pack");
+            let pieces = [("parameter", own), ("buffer", kept)].into_iter().filter_map(|(word, span)| {
+                let (from, to) = span?;
+                let (word, from, to) = (local(word), int(from), int(to));
+                Some(quote!(castnet::#word(#from..#to)))
+            });
+            let pack_doc = format!(" Copies the tensors of `{}`.", it.site.name);
+            items.extend(quote! {
+                #place_item
+                #[doc = #pack_doc]
+                fn #name(tensors: &mut castnet::Tensors<'_>, packed: &mut [f32]) -> castnet::Result<()> {
+                    tensors.copy([#(#pieces),*], &mut packed[#place])
+                }
+            });
+            packed = quote!(packed: &[f32],);
+            bind = match (own, kept) {
+                (Some(_), Some(_)) => {
+                    let first = int(first);
+                    quote!(let (parameters, buffers) = packed[#place].split_at(#first);)
+                }
+                (Some(_), None) => quote!(let parameters = &packed[#place];),
+                _ => quote!(let buffers = &packed[#place];),
+            };
+            pack = Some(name);
+        }
+        let many = many(inputs.len() + 5);
+        items.extend(quote! {
+            #[doc = #doc]
+            #many
+            fn #run(
+                context: &mut castnet::Context,
+                #packed
+                #(#inputs: &[f32],)*
+                output: &mut [f32],
+                #saved
+                #indices
+            ) {
+                #bind
+                #body
+            }
+        });
+        Emitted { items, pack, run }
+    }
+}
+
+/// Clippy's limit: a sum of many values has more arguments.
+fn many(arguments: usize) -> Option<TokenStream> {
+    (arguments > 7).then(|| quote!(#[allow(clippy::too_many_arguments)]))
+}
+
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}
+
+/// `Winograd F(4x4), which the model gives 48 µs of one core (direct 119, F(2x2) 67)`.
+fn describe(work: &Work, algorithm: Algorithm) -> String {
+    let time = |algorithm: Algorithm| format!("{:.1}", work.nanoseconds(algorithm, 1) / 1000.0);
+    let others: Vec<String> = [Algorithm::Direct, Algorithm::WinogradF2, Algorithm::WinogradF4]
+        .into_iter()
+        .filter(|&other| other != algorithm && algorithm != Algorithm::Depthwise && work.allows(other))
+        .map(|other| format!("{other} {}", time(other)))
+        .collect();
+    let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
+    format!("{algorithm} convolution, by the model {} µs on one core{others}", time(algorithm))
+}
