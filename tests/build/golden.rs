@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use castnet_compiler::cost::Algorithm;
+use castnet_compiler::layout::Kernel;
 use castnet_compiler::{Source, compile};
 
 use crate::module::Module;
@@ -97,6 +99,8 @@ struct Case {
     random: bool,
     /// Whether a sample alone means something: no layer takes statistics over the batch in evaluation.
     predicts: bool,
+    /// The spec with each algorithm for 3x3 convolutions asked for in turn, where that makes a difference.
+    forced: Vec<(&'static str, String)>,
 }
 
 fn case(path: &Path, pair: &Pair) -> Result<Case, String> {
@@ -108,13 +112,24 @@ fn case(path: &Path, pair: &Pair) -> Result<Case, String> {
         return Err(format!("{there} has no {missing} beside it"));
     }
     let text = std::fs::read_to_string(&spec).map_err(|error| format!("cannot read {spec}: {error}"))?;
+    let forced = forced(&text);
     let source = Source::new(spec.as_str(), text);
     let compiled =
         compile(&source).map_err(|failure| format!("the spec does not compile\n{}", failure.render(&source)))?;
     let nodes = &compiled.shaped.nodes;
     let random = nodes.iter().any(|node| ["dropout", "dropout2d", "rrelu"].contains(&node.site.kind.as_str()));
     let predicts = !nodes.iter().any(|node| node.op.evaluates_as_trained());
-    Ok(Case { spec, tensors, random, predicts })
+    Ok(Case { spec, tensors, random, predicts, forced })
+}
+
+/// The spec with each value of `winograd`, if one of them brings Winograd's algorithm in.
+fn forced(text: &str) -> Vec<(&'static str, String)> {
+    let with = |value: &str| text.replacen("[network]\n", &format!("[network]\nwinograd = {value}\n"), 1);
+    let takes = compile(&Source::new("forced", with("\"f2\""))).is_ok_and(|compiled| {
+        compiled.inference.frozen.calls.iter().any(|call| call.kernel == Kernel::Convolution(Algorithm::WinogradF2))
+    });
+    let values = [("direct", "false"), ("f2", "\"f2\""), ("f4", "\"f4\"")];
+    values.into_iter().filter(|_| takes).map(|(name, value)| (name, with(value))).collect()
 }
 
 fn passing(module: &mut Module, name: &str, case: &Case) {
@@ -122,6 +137,13 @@ fn passing(module: &mut Module, name: &str, case: &Case) {
     let Case { spec, tensors, random, .. } = case;
     let new = if case.predicts { "new" } else { "without_predict" };
     // A module of its own, since two networks may bring helpers of one name.
+    for (algorithm, spec) in &case.forced {
+        let test = module.name(&format!("{name}_{algorithm}"));
+        module.push(&format!(
+            "#[test]\nfn {test}() {{\n    #[castnet::network(spec = r##\"{spec}\"##)]\n    pub struct Net;\n    \
+             castnet_tests::golden::run_frozen(|| Box::new(castnet_tests::subject::Held::<Net>::{new}()), {tensors:?});\n}}\n"
+        ));
+    }
     module.push(&format!(
         "#[test]\nfn {test}() {{\n    #[castnet::network({spec:?})]\n    pub struct Net;\n    \
          castnet_tests::golden::run(|| Box::new(castnet_tests::subject::Held::<Net>::{new}()), {tensors:?}, {random});\n}}\n"

@@ -41,9 +41,12 @@ fn test_of(name: &str, spec: &str, seed: u64, batch: u64) -> String {
         Ok(compiled) => {
             let alone = !compiled.shaped.nodes.iter().any(|node| node.op.evaluates_as_trained());
             let new = if alone { "new" } else { "without_predict" };
+            // Each algorithm for 3x3 convolutions in turn.
+            let winograd = ["true", "false", "\"f2\"", "\"f4\""][(seed % 4) as usize];
+            let forced = spec.replacen("[network]\n", &format!("[network]\nwinograd = {winograd}\n"), 1);
             format!(
                 "#[test]\nfn {name}() {{\n    const SPEC: &str = r##\"{spec}\"##;\n    \
-                 #[castnet::network(spec = r##\"{spec}\"##)]\n    pub struct Net;\n    \
+                 #[castnet::network(spec = r##\"{forced}\"##)]\n    pub struct Net;\n    \
                  castnet_tests::check::run(|| Box::new(castnet_tests::subject::Held::<Net>::{new}()), SPEC, {seed}, \
                  {batch});\n}}\n"
             )

@@ -13,6 +13,7 @@ use castnet_oracle::layer::Op;
 use castnet_oracle::random::Draw;
 use castnet_oracle::spec::Spec;
 
+use crate::frozen;
 use crate::nodes::{self, Numbers, Pass};
 use crate::subject::{Subject, Trained};
 
@@ -212,6 +213,8 @@ impl<'a> Check<'a> {
             let what = format!("{} in evaluation ({isa})", output.name);
             report.compare(&what, output.shape, ours, theirs, scaled(theirs));
         }
+        let expected: Vec<Vec<f64>> = outputs.iter().map(|output| widen(output)).collect();
+        frozen::check(subject, self.batch, &inputs, &expected, &isa.to_string(), report);
         for sample in 0..self.batch {
             let one: Vec<&[f32]> = info
                 .inputs

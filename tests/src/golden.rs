@@ -11,6 +11,7 @@ use castnet::optim::Sgd;
 use castnet::simd::{Isa, with_isa};
 use castnet::{NetworkInfo, Target};
 
+use crate::frozen;
 use crate::subject::Subject;
 use castnet_oracle::agreement::{Report, Tolerance};
 use castnet_oracle::tensors::{self, Numbers, Tensors};
@@ -34,6 +35,29 @@ pub fn run(subject: impl Fn() -> Box<dyn Subject>, path: &str, random: bool) {
     report.finish(path);
 }
 
+/// Runs one case frozen alone, once for each instruction set of the machine: its spec asks for an algorithm of its own.
+///
+/// # Panics
+///
+/// With all that disagrees.
+pub fn run_frozen(subject: impl Fn() -> Box<dyn Subject>, path: &str) {
+    let mut report = Report::default();
+    match tensors::read(Path::new(path)) {
+        Err(error) => panic!("{error}"),
+        Ok(tensors) => {
+            for &isa in Isa::detected() {
+                let mut subject = subject();
+                let info = subject.info();
+                let isa_name = isa.to_string();
+                let asked = RefCell::default();
+                let mut case = Case { info, tensors: &tensors, asked, report: &mut report, isa: &isa_name };
+                with_isa(isa, || case.run_frozen(subject.as_mut()));
+            }
+        }
+    }
+    report.finish(path);
+}
+
 fn check(subject: &mut dyn Subject, tensors: &Tensors, random: bool, report: &mut Report, isa: &str) {
     let mut case = Case { info: subject.info(), tensors, asked: RefCell::default(), report, isa };
     case.run(subject, random);
@@ -41,6 +65,14 @@ fn check(subject: &mut dyn Subject, tensors: &Tensors, random: bool, report: &mu
     if !case.report.failed() && !unused.is_empty() {
         case.report.fail(format!("the file holds tensors that were not compared: {unused:?}"));
     }
+}
+
+/// What a case begins with.
+struct Loaded<'a> {
+    batch: usize,
+    inputs: Vec<&'a [f32]>,
+    /// A safetensors file.
+    weights: Vec<u8>,
 }
 
 struct Case<'a> {
@@ -86,6 +118,29 @@ impl<'a> Case<'a> {
 
     fn run(&mut self, subject: &mut dyn Subject, random: bool) -> Option<()> {
         let info = self.info;
+        let Loaded { batch, inputs, weights } = self.load(subject)?;
+        self.evaluate(subject, batch, &inputs);
+        let trained = self.tensors.keys().any(|name| name.starts_with("train.") || name.starts_with("steps."));
+        if random && !trained {
+            return Some(()); // What remains in the file is reported as not compared.
+        }
+        self.train(subject, batch, &inputs);
+        if info.loss.is_some() {
+            let loaded = subject.load(&weights);
+            self.expect("loading", loaded)?;
+            self.steps(subject, batch, &inputs);
+        }
+        Some(())
+    }
+
+    fn run_frozen(&mut self, subject: &mut dyn Subject) -> Option<()> {
+        let Loaded { batch, inputs, .. } = self.load(subject)?;
+        self.frozen(subject, batch, &inputs)
+    }
+
+    /// Loads the weights.
+    fn load(&mut self, subject: &mut dyn Subject) -> Option<Loaded<'a>> {
+        let info = self.info;
         let first = format!("input.{}", info.inputs[0].name);
         let Some(batch) = self.tensors.get(&first).and_then(|tensor| tensor.shape.first().copied()) else {
             self.report.fail(format!("the file has no tensor `{first}` with a batch axis"));
@@ -101,18 +156,7 @@ impl<'a> Case<'a> {
         let weights = weights?;
         let loaded = subject.load(&weights);
         self.expect("loading", loaded)?;
-        self.evaluate(subject, batch, &inputs);
-        let trained = self.tensors.keys().any(|name| name.starts_with("train.") || name.starts_with("steps."));
-        if random && !trained {
-            return Some(()); // What remains in the file is reported as not compared.
-        }
-        self.train(subject, batch, &inputs);
-        if info.loss.is_some() {
-            let loaded = subject.load(&weights);
-            self.expect("loading", loaded)?;
-            self.steps(subject, batch, &inputs);
-        }
-        Some(())
+        Some(Loaded { batch, inputs, weights })
     }
 
     /// All parameters and buffers as a weights file, under their names in a state dict.
@@ -135,6 +179,7 @@ impl<'a> Case<'a> {
         for (output, ours) in info.outputs.iter().zip(&outputs) {
             self.compare(&format!("eval.output.{}", output.name), Some(batch), output.shape, ours);
         }
+        self.frozen(subject, batch, inputs);
         // The same through `predict`, sample by sample.
         for sample in 0..batch {
             let one = |values: &'static [ValueInfo], at: usize| {
@@ -154,6 +199,21 @@ impl<'a> Case<'a> {
                 self.report.compare(&what, output.shape, ours, &theirs, Tolerance::GOLDEN);
             }
         }
+        Some(())
+    }
+
+    /// The frozen network.
+    fn frozen(&mut self, subject: &dyn Subject, batch: usize, inputs: &[&[f32]]) -> Option<()> {
+        let outputs = self.info.outputs;
+        let expected: Vec<Option<Vec<f64>>> = outputs
+            .iter()
+            .map(|output| {
+                let values = self.values(&format!("eval.output.{}", output.name), Some(batch), output.shape)?;
+                Some(values.iter().map(|&value| f64::from(value)).collect())
+            })
+            .collect();
+        let expected: Vec<Vec<f64>> = expected.into_iter().collect::<Option<_>>()?;
+        frozen::check(subject, batch, inputs, &expected, self.isa, self.report);
         Some(())
     }
 

@@ -3,6 +3,7 @@
 pub mod allocations;
 pub mod check;
 pub mod flat;
+pub mod frozen;
 pub mod golden;
 pub mod nodes;
 pub mod subject;

@@ -3,7 +3,7 @@
 use castnet::info::ValueInfo;
 use castnet::ndarray::ArrayViewD;
 use castnet::optim::Sgd;
-use castnet::{Loss, Network, NetworkInfo, Tape, Target, Trainer, parallel};
+use castnet::{Freeze, Frozen, Loss, Network, NetworkInfo, Tape, Target, Trainer, parallel};
 
 use crate::allocations;
 use crate::flat::{FromFlat, ToFlat};
@@ -51,8 +51,23 @@ pub trait Subject {
     /// The outputs for one sample through `predict`; `None` where one sample alone means nothing.
     fn predict(&self, inputs: &[&[f32]]) -> Option<Vec<Vec<f32>>>;
 
+    /// The network as an inference program.
+    fn freeze(&self) -> Box<dyn Inference>;
+
     /// How often this thread allocates in a loop of training steps and evaluation that has run before.
     fn steady(&mut self, batch: usize, inputs: &[&[f32]], target: &[f32]) -> Result<usize, castnet::Error>;
+}
+
+/// A frozen network under test.
+pub trait Inference {
+    /// The outputs for a batch.
+    fn forward(&self, batch: usize, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>, castnet::Error>;
+
+    /// The outputs for one sample through `predict`; `None` where one sample alone means nothing.
+    fn predict(&self, inputs: &[&[f32]]) -> Option<Vec<Vec<f32>>>;
+
+    /// How often this thread allocates in a loop of forward passes that has run before.
+    fn steady(&self, batch: usize, inputs: &[&[f32]]) -> Result<usize, castnet::Error>;
 }
 
 /// What a training pass and its backward pass leave.
@@ -73,13 +88,20 @@ pub type Predict<N> = fn(&N, &[&[f32]]) -> Vec<Vec<f32>>;
 pub struct Held<N> {
     network: Option<N>,
     predict: Option<Predict<N>>,
+    predict_frozen: Option<Predict<Frozen<N>>>,
 }
 
-impl<N: Network> Held<N> {
+/// A frozen network of such a type.
+struct HeldFrozen<N> {
+    network: Frozen<N>,
+    predict: Option<Predict<Frozen<N>>>,
+}
+
+impl<N: Freeze> Held<N> {
     /// A network for which one sample alone means nothing: a batch norm without running statistics takes them over the
     /// batch.
     pub fn without_predict() -> Self {
-        Self { network: Some(N::new(0)), predict: None }
+        Self { network: Some(N::new(0)), predict: None, predict_frozen: None }
     }
 
     /// A network.
@@ -88,11 +110,16 @@ impl<N: Network> Held<N> {
         N::Sample<'static>: FromFlat<'static>,
         N::Prediction: ToFlat,
     {
-        let predict: Predict<N> = |network, inputs| {
+        fn sample<N: Network>(inputs: &[&[f32]]) -> N::Sample<'static>
+        where
+            N::Sample<'static>: FromFlat<'static>,
+        {
             let inputs: Vec<&'static [f32]> = inputs.iter().map(|input| &*input.to_vec().leak()).collect();
-            network.predict(N::Sample::from_flat(1, N::INFO.inputs, &inputs)).to_flat()
-        };
-        Self { network: Some(N::new(0)), predict: Some(predict) }
+            N::Sample::from_flat(1, N::INFO.inputs, &inputs)
+        }
+        let predict: Predict<N> = |network, inputs| network.predict(sample::<N>(inputs)).to_flat();
+        let frozen: Predict<Frozen<N>> = |network, inputs| network.predict(sample::<N>(inputs)).to_flat();
+        Self { network: Some(N::new(0)), predict: Some(predict), predict_frozen: Some(frozen) }
     }
 
     fn network(&self) -> &N {
@@ -104,7 +131,7 @@ impl<N: Network> Held<N> {
     }
 }
 
-impl<N: Network> Default for Held<N>
+impl<N: Freeze> Default for Held<N>
 where
     N::Sample<'static>: FromFlat<'static>,
     N::Prediction: ToFlat,
@@ -114,7 +141,7 @@ where
     }
 }
 
-impl<N: Network> Subject for Held<N>
+impl<N: Freeze> Subject for Held<N>
 where
     for<'a> N::Inputs<'a>: FromFlat<'a> + ToFlat,
     for<'a> N::OutputViews<'a>: FromFlat<'a> + ToFlat,
@@ -194,6 +221,10 @@ where
         Some(predict(self.network(), inputs))
     }
 
+    fn freeze(&self) -> Box<dyn Inference> {
+        Box::new(HeldFrozen { network: Frozen::new(self.network()), predict: self.predict_frozen })
+    }
+
     fn steady(&mut self, batch: usize, inputs: &[&[f32]], target: &[f32]) -> Result<usize, castnet::Error> {
         let network = self.network.take().expect("it is given back");
         // A rate of 0 leaves the parameters as they are.
@@ -215,5 +246,32 @@ where
         });
         self.network = Some(trainer.into_network());
         allocations
+    }
+}
+
+impl<N: Freeze> Inference for HeldFrozen<N>
+where
+    for<'a> N::Inputs<'a>: FromFlat<'a>,
+    N::Outputs: ToFlat,
+{
+    fn forward(&self, batch: usize, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>, castnet::Error> {
+        Ok(self.network.forward(N::Inputs::from_flat(batch, N::INFO.inputs, inputs))?.to_flat())
+    }
+
+    fn predict(&self, inputs: &[&[f32]]) -> Option<Vec<Vec<f32>>> {
+        let predict = self.predict?;
+        Some(predict(&self.network, inputs))
+    }
+
+    fn steady(&self, batch: usize, inputs: &[&[f32]]) -> Result<usize, castnet::Error> {
+        let inputs = || N::Inputs::from_flat(batch, N::INFO.inputs, inputs);
+        let mut outputs = self.network.forward(inputs())?;
+        parallel::with_threads(1, || {
+            self.network.forward_into(inputs(), &mut outputs)?;
+            let before = allocations::here();
+            self.network.forward_into(inputs(), &mut outputs)?;
+            self.network.forward_into(inputs(), &mut outputs)?;
+            Ok(allocations::here() - before)
+        })
     }
 }
