@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times one spec in PyTorch, ONNX Runtime and OpenVINO, in turn with a command of ours, and prints the ratios.
 
-    peers.py SPEC.toml [--batch 1] [--threads 1] [--rounds 5] [--train] [--ours 'COMMAND …']
+    peers.py SPEC.toml [--batch 1] [--threads 1] [--rounds 5] [--train] [--peers NAMES] [--ours 'COMMAND …']
 
 COMMAND runs the same network on the same batch and number of threads and prints, last, its median seconds for one pass (or one
 training step). Rounds alternate ours and the peers, so that a drift of the machine's clock meets all of them; a ratio is the
@@ -26,6 +26,8 @@ a.add_argument("--rounds", type=int, default=5)
 a.add_argument("--seconds", type=float, default=0.5, help="per measurement")
 a.add_argument("--train", action="store_true")
 a.add_argument("--inductor", action="store_true", help="torch.compile as well (needs a C++ compiler, minutes)")
+a.add_argument("--peers", default="torch,onnxruntime,openvino", help="which of them, with commas between")
+a.add_argument("--json", action="store_true", help="the medians and ratios as one line of JSON in place of the table")
 a.add_argument("--ours")
 o = a.parse_args()
 os.environ["OMP_NUM_THREADS"] = str(o.threads)
@@ -81,26 +83,40 @@ def inference():
                 n(*xs)
         return f
 
-    yield "torch", eager(net, feeds)
-    yield "torch channels_last", eager(last, last_feeds)
+    wanted = o.peers.split(",")
+    if "torch" in wanted:
+        yield "torch", eager(net, feeds)
+        yield "torch channels_last", eager(last, last_feeds)
     if o.inductor:
         yield "torch inductor", eager(torch.compile(Positional().eval()), feeds)
+    if not {"onnxruntime", "openvino"} & set(wanted):
+        return
     import numpy as np
-    import onnxruntime
-    import openvino
 
     file = io.BytesIO()
     torch.onnx.export(net, tuple(feeds), file, dynamo=False, opset_version=17, input_names=names)
     arrays = {n: np.ascontiguousarray(x.numpy()) for n, x in zip(names, feeds)}
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = o.threads
-    options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
-    yield "onnxruntime", lambda: session.run(None, arrays)
-    settings = {"INFERENCE_NUM_THREADS": o.threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    core = openvino.Core()
-    request = core.compile_model(core.read_model(file.getvalue()), "CPU", settings).create_infer_request()
-    yield "openvino", lambda: request.infer(arrays)
+    if "onnxruntime" in wanted:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = o.threads
+        options.inter_op_num_threads = 1
+        # A thread of theirs that spins while it is our turn would take a core from us.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+        yield "onnxruntime", lambda: session.run(None, arrays)
+    if "openvino" in wanted:
+        import openvino
+
+        settings = {
+            "INFERENCE_NUM_THREADS": o.threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        core = openvino.Core()
+        request = core.compile_model(core.read_model(file.getvalue()), "CPU", settings).create_infer_request()
+        yield "openvino", lambda: request.infer(arrays)
 
 
 def training():
@@ -141,10 +157,17 @@ for _ in range(o.rounds):
         mine.append(ours())
     for name, f in peers:
         rows[name].append(median(f))
+ratio = {name: statistics.median(t / m for t, m in zip(times, mine)) for name, times in rows.items()} if mine else {}
+if o.json:
+    import json
+
+    medians = {name: statistics.median(times) for name, times in rows.items()}
+    print(json.dumps({"ours": statistics.median(mine) if mine else None, "peers": medians, "ratios": ratio}))
+    sys.exit()
 what = "training step" if o.train else "forward pass"
 print(f"{pathlib.Path(o.spec).stem}: one {what}, batch {o.batch}, {o.threads} thread(s), {o.rounds} rounds")
 if mine:
     print(f"  {'ours':20} {statistics.median(mine) * 1e3:10.4f} ms")
 for name, times in rows.items():
-    ratio = f"  {statistics.median(t / m for t, m in zip(times, mine)):6.2f} x ours" if mine else ""
-    print(f"  {name:20} {statistics.median(times) * 1e3:10.4f} ms{ratio}")
+    times_ours = f"  {ratio[name]:6.2f} x ours" if mine else ""
+    print(f"  {name:20} {statistics.median(times) * 1e3:10.4f} ms{times_ours}")

@@ -4,10 +4,11 @@
 //! CASTNET_SPEC=specs/lenet5.toml cargo run --release -p castnet-benches --bin time -- --batch 32 --threads 1 --train
 //! ```
 //!
+//! A forward pass is that of the frozen network, whose outputs are first held against the training program's evaluation mode.
 //! Printed last is the median of the seconds of one pass, or of one training step: what `benches/peers/peers.py` takes as `--ours`.
 
 use castnet::arena::Arena;
-use castnet::ndarray::ArrayD;
+use castnet::ndarray::{Array, ArrayD, Dimension};
 use castnet::views::Views;
 use castnet::{Loss, Network, Sgd, Target, Trainer, parallel, simd::Isa};
 use clap::Parser;
@@ -28,6 +29,9 @@ struct Options {
     /// One step of SGD with momentum in place of one forward pass
     #[arg(long)]
     train: bool,
+    /// The forward pass of the training program in evaluation mode in place of the frozen network's
+    #[arg(long, conflicts_with = "train")]
+    unfrozen: bool,
     /// Seconds to measure for
     #[arg(long, default_value_t = 0.5)]
     seconds: f64,
@@ -65,13 +69,74 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             let target = ArrayD::from_shape_simple_fn(shape, || random(&mut state).abs());
             median(options.seconds, || trainer.step(inputs(), Target::Values(target.view())).map(drop))?
         }
-    } else {
+    } else if options.unfrozen {
         median(options.seconds, || net.forward(inputs()).map(drop))?
+    } else {
+        let mut net = net;
+        vary_statistics(&mut net, &mut state);
+        let model = net.freeze();
+        let mut outputs = model.forward(inputs())?;
+        agree(&outputs, &net.forward(inputs())?)?;
+        drop(net);
+        median(options.seconds, || model.forward_into(inputs(), &mut outputs))?
     };
-    let what = if options.train { "training step" } else { "forward pass" };
+    let what = match (options.train, options.unfrozen) {
+        (true, _) => "training step",
+        (false, true) => "forward pass in evaluation mode",
+        (false, false) => "forward pass",
+    };
     println!("one {what}, batch {batch}, {} thread(s), {}", parallel::threads(), Isa::active());
     println!("{seconds}");
     Ok(())
+}
+
+/// Running statistics of a batch norm as training leaves them: means about 0, variances about 1.
+fn vary_statistics(net: &mut Net, state: &mut u32) {
+    for buffer in Net::INFO.buffers {
+        for value in &mut net.buffers_mut()[buffer.range()] {
+            *value += 0.3 * random(state);
+        }
+    }
+}
+
+/// The frozen network's outputs against those of evaluation mode: at most 1e-4 of the largest apart.
+fn agree<O: Flat>(frozen: &O, evaluated: &O) -> Result<(), Box<dyn Error>> {
+    let (frozen, evaluated) = (frozen.flat(), evaluated.flat());
+    let largest = evaluated.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+    let apart = frozen.iter().zip(&evaluated).fold(0.0f32, |most, (a, b)| {
+        // A NaN on either side is as far apart as can be.
+        let apart = (a - b).abs();
+        if apart.is_nan() { f32::INFINITY } else { most.max(apart) }
+    });
+    println!("frozen and evaluation mode are {:.1e} of the largest output apart", apart / largest);
+    if frozen.len() == evaluated.len() && apart <= 1e-4 * largest {
+        Ok(())
+    } else {
+        Err(format!("the frozen network is {apart} off at outputs of {largest}").into())
+    }
+}
+
+/// The outputs of any network as one list.
+trait Flat {
+    fn flat(&self) -> Vec<f32>;
+}
+
+impl<D: Dimension> Flat for Array<f32, D> {
+    fn flat(&self) -> Vec<f32> {
+        self.iter().copied().collect()
+    }
+}
+
+impl<A: Flat, B: Flat> Flat for (A, B) {
+    fn flat(&self) -> Vec<f32> {
+        [self.0.flat(), self.1.flat()].concat()
+    }
+}
+
+impl<A: Flat, B: Flat, C: Flat> Flat for (A, B, C) {
+    fn flat(&self) -> Vec<f32> {
+        [self.0.flat(), self.1.flat(), self.2.flat()].concat()
+    }
 }
 
 /// A number between -1 and 1.
