@@ -192,17 +192,32 @@ impl Band {
     }
 }
 
-/// Pixels of a tile, of those that are compiled. The last tile of a row overlaps the one before where they do not fill it.
-fn tile_width(isa: Isa, width: usize) -> usize {
-    // A vector for each pixel and about as many for the inputs.
-    let sizes: &[usize] = match isa {
+/// Widths of tiles: a vector for each pixel and about as many for the inputs.
+const fn tile_widths(isa: Isa) -> &'static [usize] {
+    match isa {
         Isa::Avx512 | Isa::Neon => &[8, 7, 4, 2, 1],
         Isa::Avx2 => &[6, 4, 2, 1],
         Isa::Scalar => &[4, 2, 1],
-    };
+    }
+}
+
+const fn has_width(isa: Isa, pixels: usize) -> bool {
+    let widths = tile_widths(isa);
+    let mut i = 0;
+    while i < widths.len() {
+        if widths[i] == pixels {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+/// Pixels of a tile, of those that are compiled. The last tile of a row overlaps the one before where they do not fill it.
+fn tile_width(isa: Isa, width: usize) -> usize {
     // What is computed, and about one pixel's time for the tile itself.
     let cost = |pixels: usize| width.div_ceil(pixels) * (pixels + 1);
-    sizes.iter().copied().filter(|&pixels| pixels <= width).min_by_key(|&pixels| cost(pixels)).unwrap_or(1)
+    tile_widths(isa).iter().copied().filter(|&pixels| pixels <= width).min_by_key(|&pixels| cost(pixels)).unwrap_or(1)
 }
 
 /// `P` pixels, `K` columns of the kernel at a stride of `X`.
@@ -221,6 +236,9 @@ impl<const K: usize, const X: usize, const P: usize> Kernel for Tiles<'_, K, X, 
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        if const { !has_width(S::ISA, P) } {
+            unreachable!("a tile of {P} pixels, which this instruction set has not");
+        }
         let band = self.0;
         for row in 0..band.rows {
             let mut column = 0;
@@ -254,39 +272,41 @@ unsafe fn tile<S: Simd, const K: usize, const X: usize, const P: usize>(
     let step = if K == 0 { band.dilation[1] } else { 1 } * BLOCK;
     // SAFETY: all taps, weights and pixels belong to the band.
     unsafe {
-        let mut sums = [simd.load_ptr(band.bias.add(lane)); P];
-        let mut from = band.input.add(row * band.stride[0] * band.input_row + column * stride + lane);
-        let mut weights = band.weights.add(lane);
+        let mut sums = [simd.load_ptr(band.bias.wrapping_add(lane)); P];
+        let mut from = band.input.wrapping_add(row * band.stride[0] * band.input_row + column * stride + lane);
+        let mut weights = band.weights.wrapping_add(lane);
         for _ in 0..band.kernel[0] {
             if K == 0 {
                 for tap in 0..band.kernel[1] {
-                    let weight = simd.load_ptr(weights.add(tap * BLOCK));
+                    let weight = simd.load_ptr(weights.wrapping_add(tap * BLOCK));
                     unroll!(I < P, {
-                        sums[I] = simd.mul_add(simd.load_ptr(from.add(I * stride + tap * step)), weight, sums[I]);
+                        sums[I] =
+                            simd.mul_add(simd.load_ptr(from.wrapping_add(I * stride + tap * step)), weight, sums[I]);
                     });
                 }
-                weights = weights.add(band.kernel[1] * BLOCK);
+                weights = weights.wrapping_add(band.kernel[1] * BLOCK);
             } else {
                 unroll!(T < K, {
-                    let weight = simd.load_ptr(weights.add(T * BLOCK));
+                    let weight = simd.load_ptr(weights.wrapping_add(T * BLOCK));
                     unroll!(I < P, {
-                        sums[I] = simd.mul_add(simd.load_ptr(from.add(I * stride + T * step)), weight, sums[I]);
+                        sums[I] =
+                            simd.mul_add(simd.load_ptr(from.wrapping_add(I * stride + T * step)), weight, sums[I]);
                     });
                 });
-                weights = weights.add(K * BLOCK);
+                weights = weights.wrapping_add(K * BLOCK);
             }
             from = from.wrapping_add(band.dilation[0] * band.input_row);
         }
         if !band.residual.is_null() {
-            let residual = band.residual.add(row * band.residual_row + column * BLOCK + lane);
-            unroll!(I < P, { sums[I] = simd.add(sums[I], simd.load_ptr(residual.add(I * BLOCK))) });
+            let residual = band.residual.wrapping_add(row * band.residual_row + column * BLOCK + lane);
+            unroll!(I < P, { sums[I] = simd.add(sums[I], simd.load_ptr(residual.wrapping_add(I * BLOCK))) });
         }
         if let Some([low, high]) = band.clamp {
             let (low, high) = (simd.splat(low), simd.splat(high));
             unroll!(I < P, { sums[I] = simd.min(high, simd.max(low, sums[I])) });
         }
-        let to = band.output.add(row * band.output_row + column * BLOCK + lane);
-        unroll!(I < P, { simd.store_ptr(sums[I], to.add(I * BLOCK)) });
+        let to = band.output.wrapping_add(row * band.output_row + column * BLOCK + lane);
+        unroll!(I < P, { simd.store_ptr(sums[I], to.wrapping_add(I * BLOCK)) });
     }
 }
 

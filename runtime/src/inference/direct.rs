@@ -14,7 +14,7 @@
 use super::blocked::BLOCK;
 use super::convolution::BlockedConv2d;
 use super::epilogue::Epilogue;
-use super::tile::{self, Strip, Taps, segments};
+use super::tile::{self, Strip, Taps, segments, widths};
 use super::weights::Weights;
 use crate::kernels::Context;
 use crate::parallel::{self, Disjoint};
@@ -230,9 +230,9 @@ impl Job<'_> {
     /// The slices are as long as the descriptor says, every tap lies in the input, and nobody else uses these output pixels.
     unsafe fn run(&self, isa: Isa, rows: [usize; 2], columns: [usize; 2]) {
         let Job { op, pixels, span, .. } = self;
-        let limit = tile::pixel_limit(isa);
-        for (column, width, across) in segments(columns[0], columns[1], limit) {
-            for (row, height, down) in segments(rows[0], rows[1], tile::tile_rows(isa, width)) {
+        let distance = tile::distance(pixels.input[1], 1, [pixels.output[1], pixels.residual[1]]);
+        for (column, width, across) in widths(isa, distance, columns[0], columns[1]) {
+            for (row, height, down) in segments(rows[0], rows[1], tile::tile_rows(isa, distance, width)) {
                 let at = |stride: [usize; 2]| row * stride[0] + column * stride[1];
                 let (from, to) = (&op.input, &op.output);
                 // The first tap of output pixel (0, 0): it may lie in the halo.

@@ -279,9 +279,9 @@ impl<'a> Stream<'a> {
                     if (J * S::LANES).is_multiple_of(BLOCK) {
                         simd.prefetch(weights.wrapping_add(at + AHEAD));
                     }
-                    sums[J] = simd.mul_add(x, simd.load_ptr(weights.add(at)), sums[J]);
+                    sums[J] = simd.mul_add(x, simd.load_ptr(weights.wrapping_add(at)), sums[J]);
                 });
-                weights = weights.add(BLOCK);
+                weights = weights.wrapping_add(BLOCK);
             }
             unroll!(J < Q, { layer.store(simd, [0, block], J * S::LANES, clamped(simd, clamp, sums[J])) });
         }
@@ -453,23 +453,23 @@ impl<'a, const N: usize> Rows<'a, N> {
                     }
                 });
             }
-            let mut weights = weights.as_ptr().add(tile.slice[0] * BLOCK);
-            let mut input = tile.input.add(tile.slice[0] * N);
+            let mut weights = weights.as_ptr().wrapping_add(tile.slice[0] * BLOCK);
+            let mut input = tile.input.wrapping_add(tile.slice[0] * N);
             for _ in tile.slice[0]..tile.slice[1] {
                 let mut factors = [simd.zero(); Q];
                 unroll!(J < Q, {
                     let at = J * S::LANES / BLOCK * stride + J * S::LANES % BLOCK;
-                    factors[J] = simd.load_ptr(weights.add(at));
+                    factors[J] = simd.load_ptr(weights.wrapping_add(at));
                     if (J * S::LANES).is_multiple_of(BLOCK) {
                         simd.prefetch(weights.wrapping_add(at + AHEAD));
                     }
                 });
                 unroll!(I < N, {
-                    let x = simd.splat_ptr(input.add(I));
+                    let x = simd.splat_ptr(input.wrapping_add(I));
                     unroll!(J < Q, { sums[I][J] = simd.mul_add(x, factors[J], sums[I][J]) });
                 });
-                weights = weights.add(BLOCK);
-                input = input.add(N);
+                weights = weights.wrapping_add(BLOCK);
+                input = input.wrapping_add(N);
             }
             unroll!(I < N, {
                 if I < count {

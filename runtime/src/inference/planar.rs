@@ -6,7 +6,7 @@
 
 use super::blocked::{BLOCK, Blocked};
 use super::epilogue::Epilogue;
-use super::tile::{self, Strip, Taps, segments};
+use super::tile::{self, Strip, Taps, widths};
 use super::weights::Weights;
 use crate::kernels::Context;
 use crate::kernels::activation::Activation;
@@ -190,7 +190,8 @@ impl Run<'_> {
         let op = self.op;
         let to = &op.output;
         let (kernel, blocks) = (op.kernel, to.blocks());
-        for (column, width, across) in segments(0, to.width, tile::pixel_limit(isa)) {
+        let distance = tile::distance(op.stride[1], op.dilation[1], [BLOCK; 2]);
+        for (column, width, across) in widths(isa, distance, 0, to.width) {
             let output = sample * to.sample_len() + to.offset(0, rows[0], column);
             assert!(output < self.output.len());
             let strip = Strip {

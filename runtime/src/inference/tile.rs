@@ -2,7 +2,8 @@
 //!
 //! One step multiplies one input value of each of N pixels, broadcast, with Q vectors of weights. All strides are run-time numbers,
 //! so the same loop reads blocked inputs, planar (NCHW) ones and the planes of a Winograd product; only the tile is constant, since
-//! its N x Q accumulators must stay in registers:
+//! its N x Q accumulators must stay in registers. Addresses are made by `wrapping_add`: builds with debug assertions check every other
+//! kind, which in these loops takes longer than the multiplications. The tiles:
 //!
 //! | | registers | N x Q | accumulators + weights + broadcast |
 //! |---|---|---|---|
@@ -99,7 +100,7 @@ pub(super) struct Strip {
 ///
 /// # Safety
 /// All pixels of all tiles lie in the buffers that the strip points into, with all their taps, weights and biases; nobody else
-/// accesses the output's pixels meanwhile. The tile is one of [`tile_rows`].
+/// accesses the output's pixels meanwhile. The tile is one of [`widths`] and [`tile_rows`].
 pub(super) unsafe fn run(isa: Isa, strip: &Strip, rows: usize, columns: usize) {
     macro_rules! shapes {
         ($x:literal: $(($r:literal, $c:literal))*) => {
@@ -112,31 +113,57 @@ pub(super) unsafe fn run(isa: Isa, strip: &Strip, rows: usize, columns: usize) {
         (one row, $x:literal $(, $more:tt)*) => {
             shapes! {
                 $x:
-                (1, 1) (1, 2) (1, 3) (1, 4) (1, 5) (1, 6) (1, 7) (1, 8) (1, 9) (1, 10) (1, 11) (1, 12) (1, 13) (1, 14)
+                (1, 1) (1, 2) (1, 3) (1, 4) (1, 6) (1, 8) (1, 10) (1, 12) (1, 14)
                 $($more)*
             }
         };
-        (all, $x:literal) => {
-            shapes! { one row, $x, (2, 2), (2, 3), (2, 4), (2, 5), (2, 6), (2, 7), (3, 2), (3, 3), (3, 4), (4, 2), (4, 3) }
-        };
     }
-    let across = (strip.input_stride[1], strip.output_stride[1], strip.residual_stride[1]);
-    match (across, strip.taps.lane_stride, rows) {
-        ((16, 16, 16), 1, _) => shapes!(all, 16),
-        ((32, 16, 16), 1, _) => shapes!(all, 32),
+    match distance(strip.input_stride[1], strip.taps.lane_stride, [strip.output_stride[1], strip.residual_stride[1]]) {
+        16 => shapes! {
+            one row, 16, (1, 5), (1, 7), (1, 9), (1, 11), (1, 13),
+            (2, 2), (2, 3), (2, 4), (2, 5), (2, 6), (2, 7), (3, 2), (3, 3), (3, 4), (4, 2), (4, 3)
+        },
+        32 => shapes!(one row, 32, (1, 7), (2, 2), (2, 4), (2, 7), (3, 4)),
         // Planar inputs.
-        ((1, 16, 16), 1, 1) => shapes!(one row, 1),
-        ((2, 16, 16), 1, 1) => shapes!(one row, 2),
-        _ => shapes!(all, 0),
+        1 => shapes!(one row, 1),
+        2 => shapes!(one row, 2),
+        _ => shapes!(one row, 0),
     }
 }
 
+/// The distance between the inputs of neighbouring pixels, in floats, if tiles are compiled for it, else 0.
+pub(super) const fn distance(input: usize, lane_stride: usize, outputs: [usize; 2]) -> usize {
+    match (input, lane_stride, outputs) {
+        (1 | 2 | 16 | 32, 1, [16, 16]) => input,
+        _ => 0,
+    }
+}
+
+/// Cuts the columns `from..to` into tiles of widths that are compiled for a distance: `(start, width, count)`.
+///
+/// Most have tiles of even widths alone, half as much to compile; what is odd begins with a tile of 3 or 1. At the distance 16, where
+/// nearly all the work is, there is every width.
+pub(super) fn widths(isa: Isa, distance: usize, from: usize, to: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    let (limit, len) = (pixel_limit(isa), to - from);
+    let (odd, unit) = match (distance, len) {
+        (16, _) => (0, 1),
+        (32, 7) if limit >= 7 => (7, 1),
+        (_, len) if len % 2 == 0 => (0, 2),
+        (_, 1) => (1, 1),
+        _ if limit < 3 => (1, 2),
+        _ => (3, 2),
+    };
+    let rest = segments(0, (len - odd) / unit, limit / unit);
+    let rest = rest.map(move |(start, width, count)| (from + odd + unit * start, unit * width, count));
+    (odd > 0).then_some((from, odd, 1)).into_iter().chain(rest)
+}
+
 /// Rows of a tile `columns` wide: as many as the registers hold, of those that are compiled. All smaller numbers exist too.
-pub(super) const fn tile_rows(isa: Isa, columns: usize) -> usize {
-    let most = match columns {
-        2 | 3 => 4,
-        4 => 3,
-        5..=7 => 2,
+pub(super) const fn tile_rows(isa: Isa, distance: usize, columns: usize) -> usize {
+    let most = match (distance, columns) {
+        (16, 2 | 3) => 4,
+        (16 | 32, 4) => 3,
+        (16, 5..=7) | (32, 2 | 7) => 2,
         _ => 1,
     };
     let fit = pixel_limit(isa) / columns;
@@ -217,12 +244,12 @@ unsafe fn walk<S: Simd, const N: usize, const C: usize, const X: usize, const Q:
                 let mut sums = [[simd.zero(); Q]; N];
                 if !strip.bias.is_null() {
                     unroll!(J < 4 min Q, {
-                        let bias = simd.load_ptr(strip.bias.add(block * BLOCK + J * S::LANES));
+                        let bias = simd.load_ptr(strip.bias.wrapping_add(block * BLOCK + J * S::LANES));
                         unroll!(I < N, { sums[I][J] = bias });
                     });
                 }
-                let input = strip.input.add(at(input_stride));
-                let weights = strip.weights.add(block * strip.weight_block);
+                let input = strip.input.wrapping_add(at(input_stride));
+                let weights = strip.weights.wrapping_add(block * strip.weight_block);
                 accumulate::<S, N, C, Q>(
                     simd,
                     &strip.taps,
@@ -233,13 +260,14 @@ unsafe fn walk<S: Simd, const N: usize, const C: usize, const X: usize, const Q:
                     strip.weight_block,
                     &mut sums,
                 );
-                if !strip.residual.is_null() {
-                    let residual = strip.residual.add(at(residual_stride));
+                // First layers have none.
+                if X != 1 && X != 2 && !strip.residual.is_null() {
+                    let residual = strip.residual.wrapping_add(at(residual_stride));
                     unroll!(I < N, {
-                        let pixel = residual.add(I / C * residual_stride[0] + I % C * residual_stride[1]);
+                        let pixel = residual.wrapping_add(I / C * residual_stride[0] + I % C * residual_stride[1]);
                         unroll!(J < 4 min Q, {
                             let offset = vector::<S>(block, J, strip.residual_block);
-                            sums[I][J] = simd.add(sums[I][J], simd.load_ptr(pixel.add(offset)));
+                            sums[I][J] = simd.add(sums[I][J], simd.load_ptr(pixel.wrapping_add(offset)));
                         });
                     });
                 }
@@ -250,11 +278,11 @@ unsafe fn walk<S: Simd, const N: usize, const C: usize, const X: usize, const Q:
                         unroll!(J < 4 min Q, { sums[I][J] = simd.min(high, simd.max(low, sums[I][J])) });
                     });
                 }
-                let output = strip.output.add(at(output_stride));
+                let output = strip.output.wrapping_add(at(output_stride));
                 unroll!(I < N, {
-                    let pixel = output.add(I / C * output_stride[0] + I % C * output_stride[1]);
+                    let pixel = output.wrapping_add(I / C * output_stride[0] + I % C * output_stride[1]);
                     unroll!(J < 4 min Q, {
-                        simd.store_ptr(sums[I][J], pixel.add(vector::<S>(block, J, strip.output_block)));
+                        simd.store_ptr(sums[I][J], pixel.wrapping_add(vector::<S>(block, J, strip.output_block)));
                     });
                 });
             }
@@ -304,17 +332,18 @@ pub(super) unsafe fn accumulate<S: Simd, const N: usize, const C: usize, const Q
                         let mut factors = [simd.zero(); Q];
                         unroll!(J < 4 min Q, {
                             let offset = vector::<S>(0, J, weight_block);
-                            factors[J] = simd.load_ptr(weights.add(offset));
+                            factors[J] = simd.load_ptr(weights.wrapping_add(offset));
                             // A single vector a step is bound by its N + 1 loads, and the weights of 16 channels are few.
                             if Q > 1 && (J * S::LANES).is_multiple_of(BLOCK) {
                                 simd.prefetch(weights.wrapping_add(offset + PREFETCH));
                             }
                         });
                         unroll!(I < N, {
-                            let value = simd.splat_ptr(lane.add(I / C * pixel_stride[0] + I % C * pixel_stride[1]));
+                            let value =
+                                simd.splat_ptr(lane.wrapping_add(I / C * pixel_stride[0] + I % C * pixel_stride[1]));
                             unroll!(J < 4 min Q, { sums[I][J] = simd.mul_add(value, factors[J], sums[I][J]) });
                         });
-                        weights = weights.add(BLOCK);
+                        weights = weights.wrapping_add(BLOCK);
                         lane = lane.wrapping_add(lane_stride);
                     }
                 }
@@ -332,6 +361,26 @@ pub(super) unsafe fn accumulate<S: Simd, const N: usize, const C: usize, const Q
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn widths_are_compiled_and_cover_every_column_once() {
+        for isa in Isa::ALL {
+            for distance in [0, 1, 2, 16, 32] {
+                for len in 0..100 {
+                    let mut at = 3;
+                    for (start, width, count) in widths(isa, distance, 3, 3 + len) {
+                        assert_eq!(start, at);
+                        assert!(
+                            width <= pixel_limit(isa) && (distance == 16 || width < 4 || width % 2 == 0 || width == 7)
+                        );
+                        assert!((1..=pixel_limit(isa) / width).contains(&tile_rows(isa, distance, width)));
+                        at += width * count;
+                    }
+                    assert_eq!(at, 3 + len);
+                }
+            }
+        }
+    }
 
     #[test]
     fn segments_cover_every_element_once() {

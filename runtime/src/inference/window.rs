@@ -241,7 +241,7 @@ impl<R: Reduction> Band<R> {
         let mut sums = [self.empty(simd, lane); P];
         // SAFETY: the caller's promise.
         unsafe {
-            let mut row = self.input.add(down[0] * self.input_row + across[0] * BLOCK + lane);
+            let mut row = self.input.wrapping_add(down[0] * self.input_row + across[0] * BLOCK + lane);
             for _ in 0..down[1] {
                 let mut tap = row;
                 for _ in 0..across[1] {
@@ -253,8 +253,8 @@ impl<R: Reduction> Band<R> {
                 }
                 row = row.wrapping_add(dilation[0] * self.input_row);
             }
-            let to = self.output.add(y * self.output_row + x * BLOCK + lane);
-            unroll!(I < P, { simd.store_ptr(self.reduction.finish(simd, sums[I], scale), to.add(I * BLOCK)) });
+            let to = self.output.wrapping_add(y * self.output_row + x * BLOCK + lane);
+            unroll!(I < P, { simd.store_ptr(self.reduction.finish(simd, sums[I], scale), to.wrapping_add(I * BLOCK)) });
         }
     }
 
@@ -277,7 +277,7 @@ impl<R: Reduction> Band<R> {
         let mut sums = [self.empty(simd, lane); P];
         // SAFETY: the caller's promise.
         unsafe {
-            let mut row = self.input.add(down[0] * self.input_row + across[0] * BLOCK + lane);
+            let mut row = self.input.wrapping_add(down[0] * self.input_row + across[0] * BLOCK + lane);
             let step = dilation[1] * BLOCK;
             for _ in 0..down[1] {
                 let mut tap = row;
@@ -301,7 +301,7 @@ impl<R: Reduction> Band<R> {
                     sum = reduction.step(simd, sum, sums[I]);
                 }
             });
-            let to = self.output.add(y * self.output_row + x * BLOCK + lane);
+            let to = self.output.wrapping_add(y * self.output_row + x * BLOCK + lane);
             simd.store_ptr(reduction.finish(simd, sum, scale), to);
         }
     }

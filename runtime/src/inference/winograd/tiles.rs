@@ -194,7 +194,7 @@ unsafe fn column<S: Simd, const M: usize, const N: usize, W: Variant<M, N>>(
     // SAFETY: the caller's promise.
     unsafe {
         if rows[0] == 0 && rows[1] == N {
-            unroll!(I < N, { d[I] = simd.load_ptr(from.add(I * row_len)) });
+            unroll!(I < N, { d[I] = simd.load_ptr(from.wrapping_add(I * row_len)) });
         } else {
             unroll!(I < N, {
                 if (rows[0]..rows[1]).contains(&I) {
@@ -203,7 +203,7 @@ unsafe fn column<S: Simd, const M: usize, const N: usize, W: Variant<M, N>>(
             });
         }
         let d = W::input(simd, d);
-        unroll!(I < N, { simd.store_ptr(d[I], to.add(I * WIDTH * BLOCK)) });
+        unroll!(I < N, { simd.store_ptr(d[I], to.wrapping_add(I * WIDTH * BLOCK)) });
     }
 }
 
@@ -222,9 +222,9 @@ unsafe fn rows_of_tile<S: Simd, const M: usize, const N: usize, W: Variant<M, N>
     unsafe {
         unroll!(I < N, {
             let mut d = [simd.zero(); N];
-            unroll!(J < N, { d[J] = simd.load_ptr(from.add((I * WIDTH + J) * BLOCK)) });
+            unroll!(J < N, { d[J] = simd.load_ptr(from.wrapping_add((I * WIDTH + J) * BLOCK)) });
             let d = W::input(simd, d);
-            unroll!(J < N, { simd.store_ptr(d[J], to.add((I * N + J) * plane)) });
+            unroll!(J < N, { simd.store_ptr(d[J], to.wrapping_add((I * N + J) * plane)) });
         });
     }
 }
@@ -328,7 +328,7 @@ unsafe fn output_tile<S: Simd, const M: usize, const N: usize, W: Variant<M, N>>
     unsafe {
         unroll!(J < N, {
             let mut t = [simd.zero(); N];
-            unroll!(I < N, { t[I] = simd.load_ptr(from.add((I * N + J) * plane)) });
+            unroll!(I < N, { t[I] = simd.load_ptr(from.wrapping_add((I * N + J) * plane)) });
             columns[J] = W::output(simd, t);
         });
         unroll!(I < M, {
@@ -340,12 +340,12 @@ unsafe fn output_tile<S: Simd, const M: usize, const N: usize, W: Variant<M, N>>
                     if J < size[1] {
                         let mut y = simd.add(y[J], bias);
                         if !residual.0.is_null() {
-                            y = simd.add(y, simd.load_ptr(residual.0.add(I * residual.1 + J * BLOCK)));
+                            y = simd.add(y, simd.load_ptr(residual.0.wrapping_add(I * residual.1 + J * BLOCK)));
                         }
                         if let Some([low, high]) = clamp {
                             y = simd.min(simd.splat(high), simd.max(simd.splat(low), y));
                         }
-                        simd.store_ptr(y, to.0.add(I * to.1 + J * BLOCK));
+                        simd.store_ptr(y, to.0.wrapping_add(I * to.1 + J * BLOCK));
                     }
                 });
             }

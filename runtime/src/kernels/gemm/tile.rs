@@ -21,6 +21,19 @@ pub(super) fn best_shape(registers: usize, rows: usize, vectors: usize) -> (usiz
     shapes.iter().copied().min_by_key(cycles).unwrap_or((1, 8))
 }
 
+/// Whether it is one of the tiles for so many registers.
+const fn has_shape(registers: usize, rows: usize, vectors: usize) -> bool {
+    let shapes: &[(usize, usize)] = if registers >= 32 { &SHAPES_32 } else { &SHAPES_16 };
+    let mut i = 0;
+    while i < shapes.len() {
+        if shapes[i].0 == rows && shapes[i].1 == vectors {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
 /// Lanes and registers of an instruction set.
 pub(super) fn traits(isa: Isa) -> (usize, usize) {
     struct Traits;
@@ -67,6 +80,9 @@ pub(super) unsafe fn product<S: Simd>(_: S, shape: (usize, usize), job: &Product
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
+            if const { !has_shape(S::REGISTERS, M, N) } {
+                unreachable!("a tile that this instruction set has not");
+            }
             // SAFETY: the caller's promises.
             unsafe { run::<S, M, N>(simd, self.0) }
         }
