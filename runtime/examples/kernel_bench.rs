@@ -160,9 +160,17 @@ fn main() {
     let seconds = arguments.next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0.005);
     let mut layers = vec![];
     for algorithm in ["direct", "f2", "f4"] {
-        for (ic, oc, size) in
-            [(64, 64, 56), (128, 128, 28), (256, 256, 14), (512, 512, 7), (512, 512, 28), (64, 64, 224), (256, 256, 56)]
-        {
+        for (ic, oc, size) in [
+            (64, 64, 56),
+            (128, 128, 28),
+            (256, 256, 14),
+            (512, 512, 7),
+            (512, 512, 28),
+            (64, 64, 224),
+            (256, 256, 56),
+            (128, 128, 7),
+            (128, 128, 14),
+        ] {
             layers.extend(layer(&filter, algorithm, conv(ic, oc, size, 3, 1, 1), 1));
         }
         layers.extend(layer(&filter, algorithm, conv(512, 512, 7, 3, 1, 1), 8));

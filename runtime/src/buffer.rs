@@ -68,7 +68,7 @@ impl Buffer {
     }
 
     /// Bytes of a huge page of Linux on x86-64 and, with pages of 4 KiB, on AArch64.
-    const HUGE_PAGE: usize = 2 << 20;
+    pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
     fn layout(len: usize) -> Option<Layout> {
         let layout = Layout::array::<f32>(len).ok()?;

@@ -273,6 +273,7 @@ impl Job<'_> {
                     residual_block,
                     clamp: self.epilogue.clamp,
                     tiles: [down, across],
+                    next_weights: self.packed.as_ptr().wrapping_add(span.weights + span.blocks * span.block_len(op)),
                 };
                 // SAFETY: the caller's promise; segments cover the part and nothing else.
                 unsafe { tile::run(isa, &strip, height, width) };

@@ -219,6 +219,8 @@ impl Run<'_> {
                 residual_block: 0,
                 clamp: self.epilogue.clamp,
                 tiles: [rows[1] - rows[0], across],
+                // Few enough to stay in the cache.
+                next_weights: core::ptr::null(),
             };
             // SAFETY: the caller's promise.
             unsafe { tile::run(isa, &strip, 1, width) };

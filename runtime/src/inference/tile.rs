@@ -94,6 +94,8 @@ pub(super) struct Strip {
     pub clamp: Option<[f32; 2]>,
     /// Tiles down and across.
     pub tiles: [usize; 2],
+    /// The weights that are used after these, to be fetched meanwhile; null for none.
+    pub next_weights: *const f32,
 }
 
 /// Runs a strip of tiles of `rows` x `columns` pixels.
@@ -224,6 +226,31 @@ impl<const N: usize, const C: usize, const X: usize> Kernel for Tiles<'_, N, C, 
     }
 }
 
+/// What is fetched into the second cache while a tile is summed: a line each step.
+///
+/// Weights that lie beyond it are used once a run by few tiles. Fetched in the order of their use, a step would wait for them at the
+/// first tile and the memory for the steps of the others; so each tile fetches its share of the next blocks' weights.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    from: *const f32,
+    /// Floats from a step's line to the next one's.
+    step: usize,
+}
+
+impl Ahead {
+    /// Nothing worth mentioning: the same line again and again.
+    pub(super) fn nothing(weights: *const f32) -> Self {
+        Ahead { from: weights, step: 0 }
+    }
+
+    /// The share of one of `tiles` tiles: `len` floats are fetched by all of them, in `steps` steps each.
+    fn share(next: *const f32, len: usize, tile: usize, tiles: usize, steps: usize) -> Self {
+        // Of a single tile's two lines a step the nearer prefetch brings what this leaves.
+        let step = (len / (tiles * steps).max(1)).min(BLOCK);
+        Ahead { from: next.wrapping_add(len / tiles * tile), step }
+    }
+}
+
 /// All tiles of a strip, for the `Q` vectors of output channels that start at `block`.
 #[inline(always)]
 unsafe fn walk<S: Simd, const N: usize, const C: usize, const X: usize, const Q: usize>(
@@ -236,8 +263,23 @@ unsafe fn walk<S: Simd, const N: usize, const C: usize, const X: usize, const Q:
     let across = |x: usize, strides: [usize; 2]| [strides[0], if X == 0 { strides[1] } else { x }];
     let input_stride = across(X, strip.input_stride);
     let (output_stride, residual_stride) = (across(BLOCK, strip.output_stride), across(BLOCK, strip.residual_stride));
+    // The next blocks of output channels, or what comes after the last ones.
+    let blocks = (Q * S::LANES).div_ceil(BLOCK);
+    let weights = strip.weights.wrapping_add(block * strip.weight_block);
+    let next = if block + blocks < strip.blocks {
+        weights.wrapping_add(blocks * strip.weight_block)
+    } else {
+        strip.next_weights
+    };
+    let tiles = strip.tiles[0] * strip.tiles[1];
     for down in 0..strip.tiles[0] {
         for across in 0..strip.tiles[1] {
+            let ahead = if next.is_null() {
+                Ahead::nothing(weights)
+            } else {
+                let index = down * strip.tiles[1] + across;
+                Ahead::share(next, blocks * strip.weight_block, index, tiles, strip.weight_block / BLOCK)
+            };
             let at = |stride: [usize; 2]| down * rows * stride[0] + across * C * stride[1];
             // SAFETY: every pixel, tap, weight and bias that is touched belongs to the strip, as `run`'s caller promised.
             unsafe {
@@ -249,7 +291,6 @@ unsafe fn walk<S: Simd, const N: usize, const C: usize, const X: usize, const Q:
                     });
                 }
                 let input = strip.input.wrapping_add(at(input_stride));
-                let weights = strip.weights.wrapping_add(block * strip.weight_block);
                 accumulate::<S, N, C, Q>(
                     simd,
                     &strip.taps,
@@ -258,6 +299,7 @@ unsafe fn walk<S: Simd, const N: usize, const C: usize, const X: usize, const Q:
                     input_stride,
                     weights,
                     strip.weight_block,
+                    ahead,
                     &mut sums,
                 );
                 // First layers have none.
@@ -311,8 +353,10 @@ pub(super) unsafe fn accumulate<S: Simd, const N: usize, const C: usize, const Q
     pixel_stride: [usize; 2],
     weights: *const f32,
     weight_block: usize,
+    ahead: Ahead,
     sums: &mut [[S::V; Q]; N],
 ) {
+    let mut far = ahead.from;
     // Addresses advance by additions alone: a chain of multiplications between two runs of lanes costs some 25 cycles, and the
     // multiply-adds that wait in the queue do not let it start early.
     let mut weights = weights;
@@ -338,6 +382,11 @@ pub(super) unsafe fn accumulate<S: Simd, const N: usize, const C: usize, const Q
                                 simd.prefetch(weights.wrapping_add(offset + PREFETCH));
                             }
                         });
+                        // One vector a step leaves no room for it.
+                        if Q > 1 {
+                            simd.prefetch_far(far);
+                            far = far.wrapping_add(ahead.step);
+                        }
                         unroll!(I < N, {
                             let value =
                                 simd.splat_ptr(lane.wrapping_add(I / C * pixel_stride[0] + I % C * pixel_stride[1]));

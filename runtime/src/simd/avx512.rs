@@ -125,6 +125,7 @@ impl Simd for Avx512 {
     methods! {
         fn splat(x: f32) -> Self::V { _mm512_set1_ps(x) }
         fn prefetch(p: *const f32) -> () { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        fn prefetch_far(p: *const f32) -> () { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
 
         fn add(a: Self::V, b: Self::V) -> Self::V { _mm512_add_ps(a, b) }
         fn sub(a: Self::V, b: Self::V) -> Self::V { _mm512_sub_ps(a, b) }

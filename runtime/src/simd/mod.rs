@@ -216,6 +216,11 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + sealed::Sealed + 'static
     }
     /// Asks for the cache line of `p` in all caches. Harmless for any address.
     fn prefetch(self, p: *const f32);
+    /// Asks for the cache line of `p` in the second cache, the first one being full of what is used before it. Harmless for any address.
+    #[inline(always)]
+    fn prefetch_far(self, p: *const f32) {
+        self.prefetch(p);
+    }
 
     // Arithmetic.
 

@@ -111,6 +111,13 @@ impl Simd for Neon {
             core::arch::asm!("prfm pldl1keep, [{}]", in(reg) p, options(nostack, readonly, preserves_flags));
         }
     }
+    #[inline(always)]
+    fn prefetch_far(self, p: *const f32) {
+        // SAFETY: as above.
+        unsafe {
+            core::arch::asm!("prfm pldl2keep, [{}]", in(reg) p, options(nostack, readonly, preserves_flags));
+        }
+    }
 
     methods! {
         fn splat(x: f32) -> Self::V { vdupq_n_f32(x) }

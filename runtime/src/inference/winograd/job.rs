@@ -178,6 +178,8 @@ impl Job<'_> {
         let (inputs, blocks) = (self.op.input.channels, self.op.output.blocks());
         let weights = blocks * BLOCK + (plane * blocks + channels[0]) * inputs * BLOCK;
         let stride = plan.tiles * BLOCK;
+        // The next plane's; past the last one's lie those of the next layer.
+        let next_weights = self.packed.as_ptr().wrapping_add(weights + blocks * inputs * BLOCK);
         for (tile, width, across) in segments(0, end - start, tile::pixel_limit(self.isa)) {
             let strip = Strip {
                 taps: Taps {
@@ -205,6 +207,7 @@ impl Job<'_> {
                 residual_block: 0,
                 clamp: None,
                 tiles: [1, across],
+                next_weights,
             };
             // SAFETY: the caller's promise.
             unsafe { tile::run(self.isa, &strip, 1, width) };
