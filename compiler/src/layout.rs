@@ -59,6 +59,8 @@ pub enum Kernel {
     Convolution(Algorithm),
     /// A convolution from the network's plain input.
     FirstConvolution,
+    /// A convolution of few channels to few, between plain values.
+    NarrowConvolution,
     Linear,
     Affine,
     Activation,
@@ -238,7 +240,7 @@ impl Builder<'_> {
             Role::Mul if maps && self.combines_blocked(&fused) => {
                 self.call_blocked(fused, Kernel::Combine { product: true });
             }
-            Role::Blocked(module) if maps && !node.gives_indices => {
+            Role::Blocked(module) if maps && !node.gives_indices && !self.is_narrow(fused.inputs[0]) => {
                 self.call_blocked(fused, Kernel::Blocked(module));
             }
             Role::Concat { channels: true } if maps && fused.inputs.iter().any(|&value| self.is_blocked(value)) => {
@@ -247,6 +249,11 @@ impl Builder<'_> {
             Role::Flatten => self.flatten(&fused),
             _ => self.layer(fused),
         }
+    }
+
+    /// Whether a value is plain and has so few channels that blocks of 16 would be mostly empty.
+    fn is_narrow(&self, of: ValueId) -> bool {
+        !self.is_blocked(of) && self.shaped.shape(of).0[0] < BLOCK / 2
     }
 
     /// Whether a sum or product is taken between blocked values: one of them is, and all have the same channels.
@@ -312,6 +319,9 @@ impl Builder<'_> {
         let residual = fused.residual.map(|(_, value)| self.blocked(value));
         // Few channels would leave most of a block empty: such an input is read as it is.
         let few = self.shaped.shape(first).0[0] < BLOCK / 2 && conv.groups == 1 && residual.is_none();
+        if few && !self.is_blocked(first) && self.shaped.shape(output).0[0] < BLOCK / 2 && conv.stride[1] == 1 {
+            return self.call_plain(fused, Kernel::NarrowConvolution);
+        }
         let (input, kernel) = if few && !self.is_blocked(first) {
             (self.plain(first), Kernel::FirstConvolution)
         } else {

@@ -14,6 +14,9 @@ pub const TAIL_BATCH: usize = 32;
 /// Floats that the second cache of most processors holds: 1 MiB.
 const CACHE: usize = 1 << 18;
 
+/// Floats that stay in the second cache whatever else passes through it: 64 KiB.
+const FEW: usize = 1 << 14;
+
 /// How many calls the head has: what a batch gains by going together through all that follows is the largest there.
 pub fn cut(shaped: &Shaped, frozen: &Frozen) -> usize {
     if frozen.whole_batch {
@@ -72,6 +75,8 @@ fn nanoseconds(shaped: &Shaped, frozen: &Frozen, at: usize, batch: usize) -> f64
             let parameters: usize = node().op.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
             match node().op.role() {
                 Role::Linear { in_features, out_features, rows } => linear(in_features, out_features, rows * batch),
+                // Few weights stay in the cache from sample to sample.
+                _ if parameters < FEW => 0.0,
                 _ => transfer(parameters),
             }
         }

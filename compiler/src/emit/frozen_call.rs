@@ -57,7 +57,7 @@ impl<'a> Emitter<'a> {
     pub fn emit(&mut self, call: &Call) -> Emitted {
         match &call.kernel {
             Kernel::Convolution(algorithm) => self.convolution(call, *algorithm),
-            Kernel::FirstConvolution => self.first_convolution(call),
+            Kernel::FirstConvolution | Kernel::NarrowConvolution => self.first_convolution(call),
             Kernel::Linear => self.linear(call),
             Kernel::Affine => self.affine(call),
             Kernel::Activation => self.map(call),
@@ -253,21 +253,30 @@ impl<'a> Emitter<'a> {
         Emitted { items, pack: Some(pack), run }
     }
 
+    /// A convolution from a planar value, into a blocked one or, where there are few channels, a planar one.
     fn first_convolution(&mut self, call: &Call) -> Emitted {
         let main = call.fused.main;
         let Role::Convolution(form) = self.shaped.nodes[main].op.role() else { unreachable!("a convolution") };
         let op = self.names.constant(main, "_FROZEN");
-        let (input, output) = (ints(&self.frozen.values[call.inputs[0]].sizes), self.blocked(call.output));
+        let input = ints(&self.frozen.values[call.inputs[0]].sizes);
+        let narrow = call.kernel == Kernel::NarrowConvolution;
+        let (module, kind, output, what) = if narrow {
+            let output = ints(&self.frozen.values[call.output].sizes);
+            (quote!(narrow), quote!(NarrowConv2d), output, "direct convolution between planar values of few channels")
+        } else {
+            let output = self.blocked(call.output);
+            (quote!(planar), quote!(PlanarConv2d), output, "direct convolution from a planar value")
+        };
         let activation = self.activation(call);
         let [kernel, stride, padding, dilation] =
             [form.kernel, form.stride, form.padding, form.dilation].map(|sizes| ints(&sizes));
-        let doc = self.doc(call, "direct convolution from the planar input");
+        let doc = self.doc(call, what);
         let run = self.names.function(main, "_frozen");
-        let (place, place_item) = self.packed(call, quote!(castnet::inference::planar::packed_len(&#op)));
-        let (pack, pack_item) = self.pack_weights(call, &quote!(planar), &op, &place);
+        let (place, place_item) = self.packed(call, quote!(castnet::inference::#module::packed_len(&#op)));
+        let (pack, pack_item) = self.pack_weights(call, &module, &op, &place);
         let halo = self.halo(call, quote!(#op.output));
         let items = quote! {
-            static #op: castnet::inference::PlanarConv2d = castnet::inference::PlanarConv2d {
+            static #op: castnet::inference::#kind = castnet::inference::#kind {
                 input: #input,
                 output: #output,
                 kernel: #kernel,
@@ -281,7 +290,7 @@ impl<'a> Emitter<'a> {
             #[doc = #doc]
             fn #run(context: &mut castnet::Context, packed: &[f32], input: &[f32], output: &mut [f32]) {
                 #halo
-                castnet::inference::planar::run(context, &#op, input, &packed[#place], output);
+                castnet::inference::#module::run(context, &#op, input, &packed[#place], output);
             }
         };
         Emitted { items, pack: Some(pack), run }

@@ -15,6 +15,7 @@
 //! | [`winograd::f2`], [`winograd::f4`] | 3x3 of stride 1, with 2.25 and 4 times fewer multiplications |
 //! | [`depthwise`] | one channel to one channel |
 //! | [`planar`] | first layers, from NCHW inputs of few channels |
+//! | [`narrow`] | few channels to few channels, both NCHW |
 //! | [`linear`] | linear layers, on plain rows |
 //! | [`max_pool2d`], [`avg_pool2d`], [`adaptive_avg_pool2d`], [`adaptive_max_pool2d`], [`upsample`] | the layers of these names |
 //! | [`affine`] | a batch norm by itself |
@@ -39,6 +40,7 @@ pub mod layout;
 pub mod linear;
 pub mod map;
 pub mod max_pool2d;
+pub mod narrow;
 mod on_blocked;
 pub mod planar;
 #[cfg(all(test, feature = "std"))]
@@ -56,6 +58,7 @@ pub use concat::BlockedConcat;
 pub use convolution::BlockedConv2d;
 pub use linear::PackedLinear;
 pub use map::BlockedMap;
+pub use narrow::NarrowConv2d;
 pub use on_blocked::OnBlocked;
 pub use planar::PlanarConv2d;
 pub use weights::{BatchNorm, Weights};

@@ -105,6 +105,16 @@ impl Simd for Avx512 {
         // SAFETY: masked lanes are not accessed; the caller vouches for the others.
         unsafe { _mm512_mask_storeu_ps(p.wrapping_sub(start), mask(end) & !mask(start), v) }
     }
+    /// An estimate of the reciprocal with 14 bits, one step of Newton's iteration for it and one for the quotient: 5 operations in place
+    /// of a division, which takes 16 cycles.
+    #[inline(always)]
+    fn quotient(self, a: Self::V, b: Self::V) -> Self::V {
+        // SAFETY: `self` proves AVX-512 F.
+        let r = unsafe { _mm512_rcp14_ps(b) };
+        let r = self.mul_add(r, self.neg_mul_add(b, r, self.splat(1.0)), r);
+        let q = self.mul(a, r);
+        self.mul_add(r, self.neg_mul_add(b, q, a), q)
+    }
     #[inline(always)]
     fn and_m(self, a: Self::M, b: Self::M) -> Self::M {
         a & b

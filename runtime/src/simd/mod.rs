@@ -232,6 +232,12 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + sealed::Sealed + 'static
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a / b`, correctly rounded.
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b` within one ulp, for divisors and quotients that are far from the ends of the range and not for NaN in the divisor alone:
+    /// faster where a division takes its time.
+    #[inline(always)]
+    fn quotient(self, a: Self::V, b: Self::V) -> Self::V {
+        self.div(a, b)
+    }
     /// `a * b + c`, rounded once where the machine can (everywhere but [`Scalar`]).
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `c - a * b`, rounded as [`Simd::mul_add`].
