@@ -24,9 +24,10 @@ pub mod spec;
 mod split;
 pub mod suggest;
 pub mod tokens;
+pub mod weights;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub use emit::{Compiled, Item};
+pub use emit::{Compiled, Files, Item, Weights};
 pub use source::Source;
 
 /// What is left of a spec with errors.

@@ -1,10 +1,10 @@
 //! Snapshots of emitted code: what `cargo expand` shows a user, formatted.
 
-use castnet_compiler::{Item, Source, compile, emit};
+use castnet_compiler::{Files, Item, Source, Weights, compile, emit};
 use quote::{format_ident, quote};
 
 /// The code for a spec, as rustfmt would write it.
-fn emitted(path: &str, text: &str) -> String {
+fn emitted(path: &str, text: &str, weights: Option<Weights>) -> String {
     let source = Source::new(path, text);
     let compiled = compile(&source).unwrap_or_else(|failure| panic!("{}", failure.render(&source)));
     let item = Item {
@@ -13,7 +13,8 @@ fn emitted(path: &str, text: &str) -> String {
         name: format_ident!("Net"),
         krate: quote!(::castnet),
     };
-    let tokens = emit::network(&item, &source, &compiled, Some("/absolute/path/net.toml"));
+    let files = Files { spec: Some("/absolute/path/net.toml".into()), weights };
+    let tokens = emit::network(&item, &source, &compiled, &files);
     prettyplease::unparse(&syn::parse2(tokens).expect("the emitted code is Rust"))
 }
 
@@ -21,10 +22,10 @@ fn emitted(path: &str, text: &str) -> String {
 fn stub(path: &str, text: &str) -> String {
     let source = Source::new(path, text);
     let failure = compile(&source).expect_err("the spec has an error");
-    let messages: Vec<String> = failure.diagnostics.iter().map(|diagnostic| diagnostic.message(&source)).collect();
-    let item = Item { attributes: quote!(), vis: quote!(pub), name: format_ident!("Net"), krate: quote!(::castnet) };
     let span = proc_macro2::Span::call_site();
-    let tokens = emit::stub(&item, &messages, span, None);
+    let errors: Vec<_> = failure.diagnostics.iter().map(|diagnostic| (span, diagnostic.message(&source))).collect();
+    let item = Item { attributes: quote!(), vis: quote!(pub), name: format_ident!("Net"), krate: quote!(::castnet) };
+    let tokens = emit::stub(&item, &errors, &Files::default());
     prettyplease::unparse(&syn::parse2(tokens).expect("the emitted code is Rust"))
 }
 
@@ -33,7 +34,8 @@ fn a_chain() {
     let text = "[network]\ninput = [1, 6, 6]\nloss = \"cross_entropy\"\n\n[[layer]]\nname = \"conv1\"\ntype = \"conv2d\"\n\
                 out_channels = 2\nkernel_size = 3\n\n[[layer]]\ntype = \"relu\"\n\n[[layer]]\ntype = \"flatten\"\n\n[[layer]]\n\
                 name = \"fc1\"\ntype = \"linear\"\nout_features = 3\n";
-    insta::assert_snapshot!(emitted("specs/chain.toml", text));
+    let weights = Weights { written: "chain.safetensors".into(), path: "/absolute/path/chain.safetensors".into() };
+    insta::assert_snapshot!(emitted("specs/chain.toml", text, Some(weights)));
 }
 
 #[test]
@@ -43,14 +45,14 @@ fn branches_blocks_and_several_inputs() {
                 inputs = [\"stage\", \"gate\"]\n\n[[layer]]\nname = \"joined\"\ntype = \"concat\"\ninputs = [\"sum\", \"stage\", \"image\"]\n\n\
                 [block.basic]\nparams = { p = 0.5 }\n\n[[block.basic.layer]]\nname = \"bn\"\ntype = \"batch_norm2d\"\n\n\
                 [[block.basic.layer]]\ntype = \"dropout\"\np = \"$p\"\n\n[[block.basic.layer]]\ntype = \"mul\"\ninputs = [\"bn\", \"@input\", \"dropout1\"]\n";
-    insta::assert_snapshot!(emitted("specs/branches.toml", text));
+    insta::assert_snapshot!(emitted("specs/branches.toml", text, None));
 }
 
 #[test]
 fn pooling_and_its_indices() {
     let text = "[network]\ninput = [2, 4, 4]\nloss = \"mse\"\n\n[[layer]]\nname = \"pool1\"\ntype = \"max_pool2d\"\nkernel_size = 2\n\n\
                 [[layer]]\ntype = \"softmax\"\ndim = 1\n\n[[layer]]\ntype = \"max_unpool2d\"\nindices = \"pool1\"\nkernel_size = 2\n";
-    insta::assert_snapshot!(emitted("specs/unpool.toml", text));
+    insta::assert_snapshot!(emitted("specs/unpool.toml", text, None));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 mod arguments;
 
-use castnet_compiler::{Failure, Item, Source, compile, emit};
+use arguments::{Arguments, read_weights};
+use castnet_compiler::{Failure, Files, Item, Weights, compile, emit, weights};
 use proc_macro_crate::{FoundCrate, crate_name};
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
@@ -14,14 +15,24 @@ use quote::{format_ident, quote};
 /// pub struct LeNet5;
 /// ```
 ///
-/// The argument is one of:
+/// The spec is one of:
 ///
 /// - a path relative to the crate's manifest: `"specs/lenet5.toml"`;
 /// - a path relative to the source file, where it begins with `./`: `"./lenet5.toml"`;
 /// - TOML in place: `spec = r#"…"#`.
 ///
+/// Behind it a safetensors file may be named, whose path is meant in the same way:
+///
+/// ```text
+/// #[castnet::network("specs/lenet5.toml", weights = "lenet5.safetensors")]
+/// pub struct LeNet5;
+/// ```
+///
+/// It becomes part of the program, its tensors' names and shapes are checked while compiling, and `LeNet5::pretrained()` is the
+/// network with these weights.
+///
 /// The struct keeps its name, visibility, attributes and doc comments (`#[derive(Debug, Clone)]` goes below this attribute: above it,
-/// a derive would see a struct without fields); editing the file recompiles the crate. The generated
+/// a derive would see a struct without fields); editing a file recompiles the crate. The generated
 /// type implements `castnet::Network` and has that trait's methods as its own.
 #[proc_macro_attribute]
 pub fn network(arguments: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
@@ -40,7 +51,7 @@ fn expand(arguments: proc_macro::TokenStream, written: TokenStream) -> TokenStre
     let (attributes, vis) = (item.attrs.iter(), &item.vis);
     let network =
         Item { attributes: quote!(#(#attributes)*), vis: quote!(#vis), name: item.ident.clone(), krate: runtime() };
-    let refuse = |message: String, span: Span| emit::stub(&network, &[message], span, None);
+    let refuse = |message: String, span: Span| emit::stub(&network, &[(span, message)], &Files::default());
     let more = match &item.fields {
         syn::Fields::Named(fields) => Some(fields.brace_token.span.join()),
         syn::Fields::Unnamed(fields) => Some(fields.paren_token.span.join()),
@@ -49,20 +60,47 @@ fn expand(arguments: proc_macro::TokenStream, written: TokenStream) -> TokenStre
     if let Some(span) = more {
         return refuse("a network is a struct without fields and generics: `pub struct Net;`".into(), span);
     }
-    let arguments: arguments::Arguments = match syn::parse(arguments) {
+    let arguments: Arguments = match syn::parse(arguments) {
         Ok(arguments) => arguments,
         Err(error) => return refuse(error.to_string(), error.span()),
     };
-    let (source, tracked) = match arguments.read(&network.name) {
-        Ok(found) => found,
-        Err(message) => return refuse(message, arguments.span()),
-    };
-    match compile(&source) {
-        Ok(compiled) => emit::network(&network, &source, &compiled, tracked.as_deref()),
-        Err(Failure { diagnostics }) => {
-            let messages: Vec<String> = diagnostics.iter().map(|diagnostic| diagnostic.message(&source)).collect();
-            emit::stub(&network, &messages, arguments.span(), tracked.as_deref())
+    compiled(&network, &arguments)
+}
+
+/// The network, or a stub with all that is wrong with its files.
+fn compiled(network: &Item, arguments: &Arguments) -> TokenStream {
+    let mut errors = Vec::new();
+    let mut files = Files::default();
+    let mut compiled = None;
+    match arguments.read_spec(&network.name) {
+        Ok((source, path)) => {
+            files.spec = path;
+            match compile(&source) {
+                Ok(network) => compiled = Some((source, network)),
+                Err(Failure { diagnostics }) => {
+                    errors.extend(diagnostics.iter().map(|error| (arguments.span(), error.message(&source))));
+                }
+            }
         }
+        Err(message) => errors.push((arguments.span(), message)),
+    }
+    if let Some(literal) = &arguments.weights {
+        match (read_weights(literal), &compiled) {
+            (Ok((path, bytes)), Some((source, network))) => {
+                let written = literal.value();
+                if let Some(error) = weights::check(&written, &bytes, &network.shaped, source) {
+                    errors.push((literal.span(), error.message(source)));
+                }
+                files.weights = Some(Weights { written, path });
+            }
+            // Which tensors there should be is not known.
+            (Ok(_), None) => {}
+            (Err(message), _) => errors.push((literal.span(), message)),
+        }
+    }
+    match compiled {
+        Some((source, compiled)) if errors.is_empty() => emit::network(network, &source, &compiled, &files),
+        _ => emit::stub(network, &errors, &files),
     }
 }
 

@@ -35,15 +35,6 @@ pub struct FrozenInfo {
     pub tail_batch: usize,
 }
 
-impl FrozenInfo {
-    /// What the macro writes for a network whose spec has errors, so that nothing but those errors is reported.
-    #[doc(hidden)]
-    pub const UNKNOWN: Self = {
-        let nothing = ArenaSize { fixed: 0, per_sample: 0 };
-        Self { packed: 0, head: nothing, tail: nothing, crossing: &[], tail_batch: 1 }
-    };
-}
-
 /// The inference program of a network: written by the macro.
 pub trait Freeze: Network {
     /// Sizes.

@@ -107,7 +107,7 @@ pub mod __private {
     pub use crate::inference;
     pub use crate::info::{BufferInfo, Init, NetworkInfo, ParameterInfo, ValueInfo};
     pub use crate::kernels::{self, *};
-    pub use crate::network::{Network, NetworkWithLoss};
+    pub use crate::network::{Network, NetworkWithLoss, pretrained};
     pub use crate::state::State;
     pub use crate::tensors::{Tensors, buffer, parameter};
     pub use crate::{Error, Loss, Result, Tape, Target};

@@ -250,6 +250,20 @@ pub trait Network: Sized + Send + Sync + 'static {
     }
 }
 
+/// The network with the weights of a file that the macro has read and found to be the network's: generated code calls it with the
+/// same file, so that loading cannot fail.
+///
+/// # Panics
+///
+/// For other bytes, or where there is no memory for the parameters.
+pub fn pretrained<N: Network>(file: &[u8]) -> N {
+    let mut state = State::zeroed(N::INFO);
+    match weights::load_bytes(N::INFO, &mut state, file, "the file that is built in") {
+        Ok(()) => N::from_state(state),
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// A network whose spec names a loss.
 ///
 /// Without one, [`Trainer::with_loss`](crate::Trainer::with_loss) takes it; this does not compile:

@@ -25,14 +25,19 @@ pub struct State {
 impl State {
     /// Parameters initialised from a seed, and buffers with their first values.
     pub fn new(info: &NetworkInfo, seed: u64) -> Self {
-        let mut parameters = Buffer::zeroed(info.parameter_count);
+        let mut state = Self::zeroed(info);
         for parameter in info.parameters {
-            init::fill(parameter.init, seed, parameter.name, &mut parameters[parameter.range()]);
+            init::fill(parameter.init, seed, parameter.name, &mut state.parameters[parameter.range()]);
         }
-        let mut buffers = Buffer::zeroed(info.buffer_count);
         for buffer in info.buffers {
-            buffers[buffer.range()].fill(buffer.fill);
+            state.buffers[buffer.range()].fill(buffer.fill);
         }
+        state
+    }
+
+    /// Room for parameters and buffers, to be filled from a file.
+    pub(crate) fn zeroed(info: &NetworkInfo) -> Self {
+        let (parameters, buffers) = (Buffer::zeroed(info.parameter_count), Buffer::zeroed(info.buffer_count));
         Self { parameters, buffers, workspaces: Workspaces::default() }
     }
 

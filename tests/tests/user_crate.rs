@@ -1,5 +1,6 @@
 //! A crate as a user writes it: strict lints, networks in all places, hostile names around them, edits of a spec.
 
+use safetensors::tensor::{Dtype, TensorView};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
@@ -227,6 +228,32 @@ fn under_another_name() {
          println!(\"{scores:?}\");\n}\n",
     );
     user.passes("check");
+}
+
+#[test]
+fn weights_are_built_in_and_tracked() {
+    let user = Crate::new("weights", "castnet");
+    user.write("specs/net.toml", &spec(2));
+    let source = "//! A crate.\n#![deny(warnings, missing_docs)]\n#![forbid(unsafe_code)]\n\n/// Its network.\n\
+                  #[castnet::network(\"specs/net.toml\", weights = \"./net.safetensors\")]\n#[derive(Debug)]\npub struct Net;\n\n\
+                  /// What it says.\npub fn scores() -> [f32; 2] {\n    Net::pretrained().predict(&[1.0; 4])\n}\n";
+    user.write("src/lib.rs", source);
+    let weights = |bias: &[f32]| {
+        let floats = |floats: &[f32]| floats.iter().flat_map(|float| float.to_le_bytes()).collect::<Vec<u8>>();
+        let (weight, bias) = (floats(&[1.0; 8]), floats(bias));
+        let tensor = |shape: Vec<usize>, bytes| TensorView::new(Dtype::F32, shape, bytes).expect("a tensor");
+        let tensors = [("fc.weight", tensor(vec![2, 4], &weight)), ("fc.bias", tensor(vec![bias.len() / 4], &bias))];
+        safetensors::serialize(tensors, None).expect("a file")
+    };
+    let file = user.folder.join("src/net.safetensors");
+    fs::write(&file, weights(&[2.0, 5.0])).expect("a file");
+    user.passes_lints();
+    fs::write(&file, weights(&[2.0, 5.0, 0.0])).expect("a file");
+    user.fails("check", "`fc.bias` has the shape [3], but layer `fc` (specs/net.toml:5) needs [2]");
+    fs::write(&file, weights(&[2.0, 6.0])).expect("a file");
+    user.passes("check");
+    fs::remove_file(&file).expect("it is there");
+    user.fails("check", "cannot read the weights \"./net.safetensors\"");
 }
 
 /// Lints that nobody turns on for all of a crate, over networks with every kind of layer.

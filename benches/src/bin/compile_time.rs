@@ -6,7 +6,7 @@
 //!
 //! Run it without `--release`: cargo builds procedural macros without optimisation, and so is the compiler in this program then.
 
-use castnet_compiler::{Item, Source, compile, emit};
+use castnet_compiler::{Files, Item, Source, compile, emit};
 use quote::{format_ident, quote};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ fn expand(spec: &Path) -> Result<(Duration, Duration), Box<dyn Error>> {
     let checks = start.elapsed();
     let item = Item { attributes: quote!(), vis: quote!(pub), name: format_ident!("Net"), krate: quote!(::castnet) };
     let start = Instant::now();
-    let tokens = emit::network(&item, &source, &compiled, None);
+    let tokens = emit::network(&item, &source, &compiled, &Files::default());
     let emission = start.elapsed();
     if tokens.is_empty() {
         return Err("no tokens".into());

@@ -1,6 +1,6 @@
 //! What the user sees of the generated type: its documentation, constants and methods, and its types of inputs and outputs.
 
-use super::{Compiled, Item};
+use super::{Compiled, Item, Weights};
 use crate::layout::Kernel;
 use crate::shape::{Shape, Shaped};
 use crate::source::Source;
@@ -179,6 +179,18 @@ pub(super) fn constants(item: &Item, shaped: &Shaped) -> TokenStream {
         #vis const TRAINING_BYTES_PER_SAMPLE: usize = 4 * Self::INFO.training.per_sample;
     });
     tokens
+}
+
+/// The constructor of a network whose weights are built in.
+pub(super) fn pretrained(item: &Item, weights: &Weights) -> TokenStream {
+    let (vis, path) = (&item.vis, &weights.path);
+    let doc = format!(" The network with the weights of `{}`, which are built into the program.", weights.written);
+    quote! {
+        #[doc = #doc]
+        #vis fn pretrained() -> Self {
+            castnet::pretrained(::core::include_bytes!(#path))
+        }
+    }
 }
 
 /// The methods, each one call of what the trait provides.

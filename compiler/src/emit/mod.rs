@@ -36,6 +36,33 @@ pub struct Item {
     pub krate: TokenStream,
 }
 
+/// Files that the generated code depends on, by their absolute paths: an edit of one compiles the crate again.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// The spec; `None` where it stands in the attribute.
+    pub spec: Option<String>,
+    /// The weights that are built in.
+    pub weights: Option<Weights>,
+}
+
+/// A file with weights, whose tensors are known to be the network's.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    /// The path as the user wrote it.
+    pub written: String,
+    /// The absolute path.
+    pub path: String,
+}
+
+/// What lets an edit of a file compile the crate again.
+fn track(path: Option<&String>) -> Option<TokenStream> {
+    path.map(|path| {
+        quote!(
+            const _: &[u8] = ::core::include_bytes!(#path);
+        )
+    })
+}
+
 /// A network that is ready to be emitted.
 #[derive(Debug)]
 pub struct Compiled {
@@ -50,7 +77,7 @@ pub struct Compiled {
 }
 
 /// The struct with its documentation and its implementation.
-pub fn network(item: &Item, source: &Source, compiled: &Compiled, tracked: Option<&str>) -> TokenStream {
+pub fn network(item: &Item, source: &Source, compiled: &Compiled, files: &Files) -> TokenStream {
     let Compiled { shaped, evaluation, training, inference } = compiled;
     let names = Names::new(shaped);
     let offsets = Offsets::new(shaped);
@@ -79,11 +106,8 @@ pub fn network(item: &Item, source: &Source, compiled: &Compiled, tracked: Optio
             }
         }
     });
-    let tracked = tracked.map(|path| {
-        quote!(
-            const _: &[u8] = ::core::include_bytes!(#path);
-        )
-    });
+    let tracked = track(files.spec.as_ref());
+    let pretrained = files.weights.as_ref().map(|weights| interface::pretrained(item, weights));
     let body = quote! {
         #layers
 
@@ -124,6 +148,8 @@ pub fn network(item: &Item, source: &Source, compiled: &Compiled, tracked: Optio
         #[allow(dead_code, unreachable_pub)]
         impl #name {
             #constants
+
+            #pretrained
 
             #methods
         }

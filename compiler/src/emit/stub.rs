@@ -1,26 +1,22 @@
 //! What is emitted after an error: the errors, and the type with its methods, so that the code that uses it brings no errors more.
 
-use super::Item;
 use super::interface::{Types, methods};
+use super::{Files, Item, track};
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 
-/// The errors at `span`, one each, and the type as a stub.
+/// The errors where they belong, and the type as a stub.
 ///
 /// Whatever hangs on the spec is `Unknown`: the type that rustc gives to what it has already reported, which fits everywhere and
 /// whose every method and index exists. The shapes that a spec with an error gives are no better than a guess: the layer that
 /// forgot its padding has a result too, and code that is right about the network would be told that it is wrong.
-pub fn stub(item: &Item, messages: &[String], span: Span, tracked: Option<&str>) -> TokenStream {
+pub fn stub(item: &Item, errors: &[(Span, String)], files: &Files) -> TokenStream {
     let Item { attributes, vis, name, krate } = item;
-    let mut errors = messages.iter().map(|message| quote_spanned!(span=> ::core::compile_error!(#message)));
-    let first = errors.next().unwrap_or_else(|| quote_spanned!(span=> ::core::compile_error!("the spec has errors")));
+    let mut errors = errors.iter().map(|(span, message)| quote_spanned!(*span=> ::core::compile_error!(#message)));
+    let first = errors.next().unwrap_or_else(|| quote!(::core::compile_error!("the spec has errors")));
     let methods = methods(item, &Types::unknown(), true);
     let shapes = ["INPUT_SHAPE", "OUTPUT_SHAPE"].map(|shape| quote::format_ident!("{shape}"));
-    let tracked = tracked.map(|path| {
-        quote!(
-            const _: &[u8] = ::core::include_bytes!(#path);
-        )
-    });
+    let tracked = [files.spec.as_ref(), files.weights.as_ref().map(|weights| &weights.path)].map(track);
     quote! {
         #attributes
         #vis struct #name {
@@ -36,7 +32,7 @@ pub fn stub(item: &Item, messages: &[String], span: Span, tracked: Option<&str>)
 
             #(#errors;)*
 
-            #tracked
+            #(#tracked)*
 
             impl castnet::Network for #name {
                 const INFO: &'static castnet::NetworkInfo = UNKNOWN;
@@ -67,7 +63,7 @@ pub fn stub(item: &Item, messages: &[String], span: Span, tracked: Option<&str>)
             }
 
             impl castnet::Freeze for #name {
-                const FROZEN: &'static castnet::FrozenInfo = &castnet::FrozenInfo::UNKNOWN;
+                const FROZEN: &'static castnet::FrozenInfo = UNKNOWN;
 
                 fn pack(_: &mut castnet::Tensors<'_>, _: &mut [f32]) -> castnet::Result<()> {
                     ::core::result::Result::Ok(())
@@ -98,6 +94,11 @@ pub fn stub(item: &Item, messages: &[String], span: Span, tracked: Option<&str>)
                 #vis const INFERENCE_BYTES_PER_SAMPLE: usize = UNKNOWN;
                 /// Not known: the spec has errors.
                 #vis const TRAINING_BYTES_PER_SAMPLE: usize = UNKNOWN;
+
+                /// Not known: the spec has errors.
+                #vis fn pretrained() -> Self {
+                    UNKNOWN
+                }
 
                 #methods
             }

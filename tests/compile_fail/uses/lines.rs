@@ -19,6 +19,12 @@ pub fn all() -> castnet::Result<()> {
     let (sequence, classes): ([[f32; 98]; 3], [f32; 5]) = prediction;
     println!("{} {}", sequence[2][97], classes[4]);
 
+    let frozen = net.freeze();
+    let (sequence, classes) = frozen.forward((signals.view(), features.view()))?;
+    println!("{} {}", sequence[[0, 1, 2]], classes.row(0));
+    let (_, [first, ..]) = frozen.predict((&[[0.0; 100]; 2], &[0.0; 10]));
+    println!("{first}");
+
     let mut tape = Tape::<Net>::with_seed(3);
     net.forward_train(&mut tape, (signals.view(), features.view()))?;
     let (sequence, classes) = tape.outputs();

@@ -2,7 +2,7 @@
 
 use super::Maps as Net;
 use castnet::ndarray::{Array2, Array4, ArrayView4, Axis, s};
-use castnet::{Adam, Loss, Network, Sgd, Tape, Trainer};
+use castnet::{Adam, Frozen, Loss, Network, Sgd, Tape, Trainer};
 use std::path::Path;
 
 const _: () = assert!(Net::PARAMETER_COUNT > 0 && Net::MACS > 0 && !Net::INFO.outputs.is_empty());
@@ -57,6 +57,13 @@ pub fn all(folder: &Path) -> castnet::Result<()> {
     println!("{}", zero + one);
     let best = untyped.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
     println!("{best:?}");
+
+    let frozen: Frozen<Net> = net.freeze();
+    frozen.forward_into(images.view(), &mut outputs)?;
+    println!("{} {frozen:?}", frozen.forward(images.view())?[[0, 1]] + outputs[[3, 9]]);
+    frozen.predict_into(&image, &mut prediction)?;
+    let [zero, one, ..] = frozen.predict(&image);
+    println!("{} {}", zero + one, frozen.predict(&image).iter().sum::<f32>());
 
     let mut tape = Tape::<Net>::new();
     net.forward_train(&mut tape, images.view())?;
