@@ -1,5 +1,7 @@
 //! Writes the networks of the tests: one struct under the macro for each spec, and a test that runs it.
 
+#[path = "build/accuracy.rs"]
+mod accuracy;
 #[path = "build/golden.rs"]
 mod golden;
 #[path = "build/module.rs"]
@@ -14,6 +16,7 @@ fn main() {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=build");
+    write(&out.join("accuracy.rs"), &accuracy::networks(&manifest));
     write(&out.join("golden.rs"), &golden::tests(&manifest));
     write(&out.join("random.rs"), &random::tests());
 }

@@ -1,7 +1,7 @@
 //! Where the inference program is cut in two: the head goes through sample by sample, so that its maps stay in the caches; the tail
 //! takes up to [`TAIL_BATCH`] samples together, so that each of its weights is read once for all of them.
 
-use crate::cost::{Work, linear, transfer};
+use crate::cost::{Algorithm, Work, linear, transfer};
 use crate::layout::{Frozen, Id, Kernel};
 use crate::ops::Role;
 use crate::shape::Shaped;
@@ -82,9 +82,16 @@ fn nanoseconds(shaped: &Shaped, frozen: &Frozen, at: usize, batch: usize) -> f64
         }
         _ => 0.0,
     };
-    // Values are read and written once, from beyond the cache if all of them together do not fit in it.
-    let floats: usize = call.inputs.iter().chain([&call.output]).map(|&id| frozen.floats(id)).sum();
-    let traffic = if batch * floats > CACHE { transfer(batch * floats) } else { 0.0 };
+    // Values are read and written from beyond the cache if all of them together do not fit in it: direct convolution goes through its
+    // input once for every 32 output channels.
+    let readings = match &call.kernel {
+        Kernel::Convolution(Algorithm::Direct) => frozen.values[call.output].blocks().div_ceil(2),
+        _ => 1,
+    };
+    let floats = |ids: &[Id]| -> usize { ids.iter().map(|&id| frozen.floats(id)).sum() };
+    let (read, written) = (floats(&call.inputs), floats(&[call.output]));
+    let fits = batch * (read + written) <= CACHE;
+    let traffic = if fits { 0.0 } else { transfer(batch * (readings * read + written)) };
     computing + traffic
 }
 
