@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times frozen networks beside ONNX Runtime and OpenVINO and prints a table of ratios: the better of the two / ours.
 
-    table.py [NETWORK …] [--columns 1x1,1x2,32x2] [--isa avx2] [--rounds 5] [--seconds 0.5]
+    table.py [NETWORK …] [--columns 1x1,1x2,32x2] [--isa avx2] [--rounds 5] [--seconds 0.5] [--built]
 
 Networks are names of files in specs/; without any, all that the project's figures are about. A column is BATCH x THREADS. Each
 network is compiled into benches' program `time`, which holds the frozen outputs against evaluation mode before it measures, and
@@ -29,6 +29,7 @@ a.add_argument("--columns", default="1x1,1x2,32x2")
 a.add_argument("--isa")
 a.add_argument("--rounds", default="5")
 a.add_argument("--seconds", default="0.5")
+a.add_argument("--built", action="store_true", help="measure the programs that an earlier call has built")
 o = a.parse_args()
 
 env = dict(os.environ)
@@ -46,10 +47,11 @@ print("| network | " + " | ".join(titles) + " |", flush=True)
 print("|---" * (len(columns) + 1) + "|", flush=True)
 for network in o.networks or NETWORKS:
     spec = ROOT / f"specs/{network}.toml"
-    build = ["cargo", "build", "--release", "--quiet", "-p", "castnet-benches", "--bin", "time"]
-    subprocess.run(build, cwd=ROOT, env=env | {"CASTNET_SPEC": str(spec)}, check=True)
     program = built.with_name(f"time_{network}")
-    shutil.copy2(built, program)
+    build = ["cargo", "build", "--release", "--quiet", "-p", "castnet-benches", "--bin", "time"]
+    if not o.built:
+        subprocess.run(build, cwd=ROOT, env=env | {"CASTNET_SPEC": str(spec)}, check=True)
+        shutil.copy2(built, program)
     cells = []
     for batch, threads in columns:
         if batch > 1 and network in HEAVY:
