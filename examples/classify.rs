@@ -51,7 +51,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     for (row, pixels) in image[0].iter_mut().zip(rows) {
         *row = pixels.map(normalise);
     }
-    let probabilities = digits::softmax(&network.predict(&image));
+    let probabilities = digits::softmax(&network.freeze().predict(&image));
     let (digit, sureness) = digits::most_likely(&probabilities);
 
     // The digit as the network sees it, beside the probabilities of the classes.

@@ -1,7 +1,7 @@
 //! What holds for a compiled network as a whole: results that do not depend on threads, agreement of instruction sets, loops that
 //! allocate nothing, memory that is not on the stack.
 
-use castnet::ndarray::Array4;
+use castnet::ndarray::{Array4, Axis};
 use castnet::simd::{Isa, with_isa};
 use castnet::{Network, Sgd, Tape, Trainer, parallel, zeroed};
 use castnet_tests::allocations;
@@ -158,8 +158,10 @@ fn steady_loops_allocate_nothing() {
     let mut trainer = Trainer::new(LeNet5::new(1), Sgd::new(0.05).momentum(0.9));
     let net = LeNet5::new(2);
     let sample = [[[0.25; 28]; 28]; 1];
+    let model = net.freeze();
     let mut once = || {
         trainer.step(digits.view(), &labels).expect("a step");
+        model.predict(&sample);
         net.predict(&sample)
     };
     for _ in 0..3 {
@@ -177,6 +179,27 @@ fn steady_loops_allocate_nothing() {
 }
 
 #[test]
+fn a_frozen_network_serves_many_threads_at_once() {
+    let digits = images((24, 1, 28, 28));
+    let model = LeNet5::new(5).freeze();
+    let together = model.forward(digits.view()).expect("outputs");
+    std::thread::scope(|scope| {
+        for thread in 0..6 {
+            let (model, digits, together) = (&model, &digits, &together);
+            scope.spawn(move || {
+                let mut sample = [[[0.0; 28]; 28]; 1];
+                for index in (thread..24).step_by(6).cycle().take(40) {
+                    for ((_, row, column), value) in digits.index_axis(Axis(0), index).indexed_iter() {
+                        sample[0][row][column] = *value;
+                    }
+                    assert_eq!(model.predict(&sample)[..], together.row(index).to_vec()[..], "sample {index}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn nothing_large_is_on_the_stack() {
     const { assert!(Large::TRAINING_BYTES_PER_SAMPLE > 100_000_000) };
     let work = || {
@@ -187,6 +210,7 @@ fn nothing_large_is_on_the_stack() {
         assert!(prediction.iter().flatten().flatten().all(|x| x.is_finite()));
         let batch = Array4::zeros((1, 4, 1024, 1024));
         let outputs = net.forward(batch.view()).expect("outputs");
+        assert!(net.freeze().predict(&sample).iter().flatten().flatten().all(|x| x.is_finite()));
         let mut tape = Tape::new();
         net.forward_train(&mut tape, batch.view()).expect("a pass");
         net.backward(&mut tape, outputs.view()).expect("gradients");
@@ -201,7 +225,10 @@ fn nothing_large_is_on_the_stack() {
 fn a_deep_network_needs_no_deep_stack() {
     let work = || {
         let net = Deep::new(1);
-        assert!(net.predict(&[[[1e-3; 3]; 3]; 2]).as_flattened().as_flattened().iter().all(|x| x.is_finite()));
+        let sample = [[[1e-3; 3]; 3]; 2];
+        for prediction in [net.predict(&sample), net.freeze().predict(&sample)] {
+            assert!(prediction.as_flattened().as_flattened().iter().all(|x| x.is_finite()));
+        }
         let batch = Array4::from_elem((2, 2, 3, 3), 1e-3);
         let mut trainer = Trainer::new(net, Sgd::new(1e-9));
         assert!(trainer.step(batch.view(), batch.view()).expect("a step").is_finite());
