@@ -221,6 +221,36 @@ impl Kernel for Blocks {
     }
 }
 
+/// Quotients of numbers of many magnitudes, within an ulp.
+struct Quotients;
+
+impl Kernel for Quotients {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for i in 0..20_000u32 {
+            let random = |seed: u32| {
+                let bits = (i * 2 + seed).wrapping_mul(2_654_435_761);
+                // 2^-31..2^32 and either sign.
+                f32::from_bits((bits & 0x807f_ffff) | (96 + (bits >> 23 & 63)) << 23)
+            };
+            let (a, b) = (if i % 100 == 0 { 0.0 } else { random(0) }, random(1));
+            let mut out = [f32::NAN; BLOCK];
+            s.store(s.quotient(s.splat(a), s.splat(b)), &mut out);
+            let exact = f64::from(a) / f64::from(b);
+            let error = (f64::from(out[0]) - exact).abs();
+            assert!(error <= exact.abs() * f64::from(f32::EPSILON), "{}: {a} / {b} = {}", S::ISA, out[0]);
+        }
+    }
+}
+
+#[test]
+fn quotients_are_close() {
+    for &isa in Isa::detected() {
+        dispatch(isa, Quotients);
+    }
+}
+
 #[test]
 fn every_operation_agrees_with_plain_arithmetic() {
     for &isa in Isa::detected() {

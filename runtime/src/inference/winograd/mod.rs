@@ -92,9 +92,9 @@ fn pack<const M: usize, const N: usize, W: Variant<M, N>>(op: &BlockedConv2d, we
     weights.write_bias(op.output.channels, bias);
     let blocks = op.output.blocks();
     for output in 0..blocks * BLOCK {
+        let factor = if output < op.output.channels { weights.factor(output) } else { 0.0 };
         for input in 0..inputs {
             let transformed = if output < op.output.channels {
-                let factor = weights.factor(output);
                 let kernel = &weights.weight[(output * inputs + input) * 9..][..9];
                 transform::weight::<M, N, W>(kernel, factor)
             } else {
