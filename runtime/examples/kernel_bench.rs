@@ -4,7 +4,9 @@
 //! the median of the ratios is printed, since the clock of a shared machine drifts. `CASTNET_ISA` and `CASTNET_NUM_THREADS` apply.
 
 use castnet::buffer::Buffer;
-use castnet::inference::{Blocked, BlockedConv2d, PlanarConv2d, Weights, depthwise, direct, planar, winograd};
+use castnet::inference::{
+    Blocked, BlockedConv2d, PackedLinear, PlanarConv2d, Weights, depthwise, direct, linear, planar, winograd,
+};
 use castnet::kernels::Context;
 use castnet::kernels::activation::Activation;
 use castnet::parallel;
@@ -154,6 +156,26 @@ fn first(filter: &str, [ic, oc, size]: [usize; 3], [k, s, p]: [usize; 3]) -> Opt
     })
 }
 
+/// A linear layer.
+fn dense(filter: &str, [inputs, outputs]: [usize; 2], rows: usize) -> Option<Layer> {
+    let title = format!("linear {inputs}->{outputs} batch {rows}");
+    if !title.contains(filter) {
+        return None;
+    }
+    let op = PackedLinear { in_features: inputs, out_features: outputs, activation: Some(Activation::Relu) };
+    let mut packed = Buffer::zeroed(linear::packed_len(&op));
+    linear::pack(&op, &Weights::new(&values(op.weight_len()), None), &mut packed);
+    let input = values(rows * inputs);
+    let mut output = Buffer::zeroed(rows * outputs);
+    Some(Layer {
+        name: title,
+        macs: (rows * op.weight_len()) as f64,
+        run: Box::new(move |context| linear::run(context, &op, &input, &packed, &mut output)),
+        seconds: vec![],
+        ratios: vec![],
+    })
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let filter = arguments.next().unwrap_or_default();
@@ -215,6 +237,11 @@ fn main() {
     layers.extend(first(&filter, [3, 32, 224], [3, 2, 1]));
     layers.extend(first(&filter, [1, 32, 28], [3, 1, 1]));
     layers.extend(first(&filter, [1, 6, 32], [5, 1, 0]));
+    for rows in [1, 2, 8, 32] {
+        for sizes in [[400, 120], [120, 84], [512, 1000], [1024, 1024], [4096, 1000], [4096, 4096], [25088, 4096]] {
+            layers.extend(dense(&filter, sizes, rows));
+        }
+    }
     layers.extend(layer(&filter, "grouped", conv(128, 128, 28, 3, 1, 32), 1));
 
     let isa = Isa::active();
