@@ -30,7 +30,7 @@ extern "C" fn main() -> c_int {
 
 /// Reads every digit; returns how many it read right.
 fn run() -> usize {
-    let net = LeNet5::pretrained().freeze();
+    let net = LeNet5::pretrained_frozen();
     let (digits, _) = DIGITS[16..].as_chunks::<28>();
     let mut right = 0;
     let mut after_first = 0;

@@ -5,8 +5,8 @@ use core::cell::UnsafeCell;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Parameters (247 KB), packed weights (269 KB), activations and what the loader of the weights needs for a moment, rounded up.
-const BYTES: usize = 1 << 20;
+/// Packed weights (269 KB), those of the largest layer while they are packed (193 KB), activations, rounded up.
+const BYTES: usize = 768 << 10;
 
 #[repr(C, align(64))]
 struct Memory {

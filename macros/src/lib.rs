@@ -29,7 +29,7 @@ use quote::{format_ident, quote};
 /// ```
 ///
 /// It becomes part of the program, its tensors' names and shapes are checked while compiling, and `LeNet5::pretrained()` is the
-/// network with these weights.
+/// network with these weights, `LeNet5::pretrained_frozen()` the same for inference alone.
 ///
 /// The struct keeps its name, visibility, attributes and doc comments (`#[derive(Debug, Clone)]` goes below this attribute: above it,
 /// a derive would see a struct without fields); editing a file recompiles the crate. The generated

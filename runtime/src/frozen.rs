@@ -3,6 +3,9 @@
 use core::fmt;
 use core::marker::PhantomData;
 
+use alloc::boxed::Box;
+#[cfg(feature = "std")]
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::arena::{Arena, ArenaSize, Span};
@@ -10,9 +13,10 @@ use crate::buffer::Buffer;
 use crate::error::{Error, Role};
 use crate::kernels::Context;
 use crate::nested::{Prediction, Sample};
-use crate::network::Network;
+use crate::network::{Network, Pretrained};
 use crate::parallel::{self, Disjoint};
 use crate::simd::Isa;
+use crate::stored::Stored;
 use crate::tensors::Tensors;
 use crate::views::{Outputs, Views};
 use crate::workspaces::Workspaces;
@@ -102,7 +106,7 @@ struct Head {
 }
 
 impl<N: Freeze> Frozen<N> {
-    /// Packs the weights of a network.
+    /// Packs the weights of a network in memory.
     ///
     /// # Panics
     ///
@@ -112,6 +116,46 @@ impl<N: Freeze> Frozen<N> {
             Ok(frozen) => frozen,
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// Packs the weights in a safetensors file, one layer after the other: neither the file nor a network that could be trained is
+    /// ever in memory as a whole, so that it takes the packed weights and those of the largest layer.
+    ///
+    /// ```
+    /// # #[castnet::network(spec = "
+    /// #     [network]
+    /// #     input = [4]
+    /// #     [[layer]]
+    /// #     type = 'linear'
+    /// #     out_features = 3
+    /// # ")]
+    /// # pub struct Net;
+    /// # let path = std::env::temp_dir().join(format!("castnet-doc-{}.safetensors", std::process::id()));
+    /// # let net = Net::new(42);
+    /// # net.save(&path)?;
+    /// let model = castnet::Frozen::<Net>::load(&path)?;
+    /// # std::fs::remove_file(&path).ok();
+    /// assert_eq!(model.predict(&[1.0; 4]), net.freeze().predict(&[1.0; 4]));
+    /// # Ok::<(), castnet::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::load`], and [`Error::TooLarge`] where there is no memory for the packed weights.
+    #[cfg(feature = "std")]
+    pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let file = crate::file::Opened::new(path)?;
+        Self::from_tensors(&mut Tensors::stored(Stored::open(N::INFO, Box::new(file), &path.display().to_string())?))
+    }
+
+    /// Packs the weights in the bytes of a safetensors file, one layer after the other, as [`load`](Self::load) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::load_bytes`], and [`Error::TooLarge`] where there is no memory for the packed weights.
+    pub fn load_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        Self::from_tensors(&mut Tensors::stored(Stored::open(N::INFO, Box::new(bytes), "bytes")?))
     }
 
     /// Packs trained tensors, one layer after the other.
@@ -262,6 +306,14 @@ impl<N: Freeze> Frozen<N> {
     /// Gives the memory of idle workspaces back. The next call allocates again.
     pub fn release_workspaces(&self) {
         self.workspaces.clear();
+    }
+}
+
+/// The inference program with the weights that are built in.
+pub fn pretrained_frozen<N: Freeze + Pretrained>() -> Frozen<N> {
+    match Frozen::load_bytes(N::FILE) {
+        Ok(frozen) => frozen,
+        Err(error) => panic!("{error}"),
     }
 }
 

@@ -76,6 +76,7 @@ pub mod parallel;
 pub mod reference;
 pub mod simd;
 pub mod state;
+mod stored;
 pub mod tape;
 pub mod tensors;
 pub mod trainer;
@@ -93,7 +94,7 @@ pub use {
     info::NetworkInfo,
     loss::{Loss, Target},
     nested::zeroed,
-    network::{Network, NetworkWithLoss},
+    network::{Network, NetworkWithLoss, Pretrained},
     optim::{Adam, AdamW, Optimizer, Sgd},
     tape::Tape,
     trainer::Trainer,
@@ -103,11 +104,11 @@ pub use {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::arena::{Arena, ArenaSize, Span, fixed, per_sample};
-    pub use crate::frozen::{Freeze, Frozen, FrozenInfo};
+    pub use crate::frozen::{Freeze, Frozen, FrozenInfo, pretrained_frozen};
     pub use crate::inference;
     pub use crate::info::{BufferInfo, Init, NetworkInfo, ParameterInfo, ValueInfo};
     pub use crate::kernels::{self, *};
-    pub use crate::network::{Network, NetworkWithLoss, pretrained};
+    pub use crate::network::{Network, NetworkWithLoss, Pretrained, pretrained};
     pub use crate::state::State;
     pub use crate::tensors::{Tensors, buffer, parameter};
     pub use crate::{Error, Loss, Result, Tape, Target};

@@ -250,15 +250,16 @@ pub trait Network: Sized + Send + Sync + 'static {
     }
 }
 
-/// The network with the weights of a file that the macro has read and found to be the network's: generated code calls it with the
-/// same file, so that loading cannot fail.
-///
-/// # Panics
-///
-/// For other bytes, or where there is no memory for the parameters.
-pub fn pretrained<N: Network>(file: &[u8]) -> N {
+/// A network whose weights are built into the program: what the macro's argument `weights` gives.
+pub trait Pretrained: Network {
+    /// A safetensors file. The macro has found its tensors to be the network's, so that loading it cannot fail.
+    const FILE: &'static [u8];
+}
+
+/// The network with the weights that are built in.
+pub fn pretrained<N: Pretrained>() -> N {
     let mut state = State::zeroed(N::INFO);
-    match weights::load_bytes(N::INFO, &mut state, file, "the file that is built in") {
+    match weights::load_bytes(N::INFO, &mut state, N::FILE, "the file that is built in") {
         Ok(()) => N::from_state(state),
         Err(error) => panic!("{error}"),
     }

@@ -2,7 +2,10 @@
 
 use core::ops::Range;
 
+use alloc::boxed::Box;
+
 use crate::error::Error;
+use crate::stored::Stored;
 
 /// A run of a network's flat parameters or buffers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +14,13 @@ pub enum Piece {
     Parameter(Range<usize>),
     /// Of the buffers.
     Buffer(Range<usize>),
+}
+
+impl Piece {
+    pub(crate) fn range(&self) -> Range<usize> {
+        let (Piece::Parameter(range) | Piece::Buffer(range)) = self;
+        range.clone()
+    }
 }
 
 /// The floats `range` of the parameters.
@@ -25,27 +35,39 @@ pub const fn buffer(range: Range<usize>) -> Piece {
 
 /// A network's parameters and buffers.
 #[derive(Debug)]
-pub struct Tensors<'a> {
-    parameters: &'a [f32],
-    buffers: &'a [f32],
+pub struct Tensors<'a>(Place<'a>);
+
+/// Where they are.
+#[derive(Debug)]
+enum Place<'a> {
+    Memory { parameters: &'a [f32], buffers: &'a [f32] },
+    File(Box<Stored<'a>>),
 }
 
 impl<'a> Tensors<'a> {
     /// Those of a network in memory.
     pub fn new(parameters: &'a [f32], buffers: &'a [f32]) -> Self {
-        Self { parameters, buffers }
+        Self(Place::Memory { parameters, buffers })
+    }
+
+    /// Those in a file.
+    pub(crate) fn stored(stored: Stored<'a>) -> Self {
+        Self(Place::File(Box::new(stored)))
     }
 
     /// Some pieces, all readable at once.
     ///
     /// # Errors
     ///
-    /// None for a network in memory.
+    /// None for a network in memory; [`Error::Io`] and [`Error::TooLarge`] for one in a file.
     pub fn get<const N: usize>(&mut self, pieces: [Piece; N]) -> Result<[&[f32]; N], Error> {
-        Ok(pieces.map(|piece| match piece {
-            Piece::Parameter(range) => &self.parameters[range],
-            Piece::Buffer(range) => &self.buffers[range],
-        }))
+        match &mut self.0 {
+            Place::Memory { parameters, buffers } => Ok(pieces.map(|piece| match piece {
+                Piece::Parameter(range) => &parameters[range],
+                Piece::Buffer(range) => &buffers[range],
+            })),
+            Place::File(stored) => stored.get(pieces),
+        }
     }
 
     /// Copies pieces one behind the other.
@@ -58,13 +80,17 @@ impl<'a> Tensors<'a> {
     ///
     /// Where `to` has not their length.
     pub fn copy<const N: usize>(&mut self, pieces: [Piece; N], to: &mut [f32]) -> Result<(), Error> {
+        let length: usize = pieces.iter().map(|piece| piece.range().len()).sum();
+        assert_eq!(length, to.len(), "pieces of another length");
+        if let Place::File(stored) = &mut self.0 {
+            return stored.copy(pieces, to);
+        }
         let mut rest = to;
         for piece in self.get(pieces)? {
             let (first, after) = rest.split_at_mut(piece.len());
             first.copy_from_slice(piece);
             rest = after;
         }
-        assert!(rest.is_empty(), "pieces of another length");
         Ok(())
     }
 }

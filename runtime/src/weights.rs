@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 #[cfg(feature = "std")]
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use safetensors::tensor::{Dtype, SafeTensors, TensorInfo, TensorView, View};
 
 use crate::buffer::Buffer;
 use crate::error::{Error, WeightsError, WeightsProblem};
@@ -115,56 +115,51 @@ pub(crate) fn serialize(tensors: Vec<(String, Tensor<'_>)>, notes: Option<(&str,
     }
 }
 
-/// The tensors of a file, from which one takes what one knows; what is wrong with them is gathered on the way.
-pub(crate) struct Tensors<'a> {
-    left: BTreeMap<String, TensorView<'a>>,
+/// The tensors of a file, from which one takes what one knows; what is wrong with them is gathered on the way. They are there with
+/// their numbers, or as the file's header describes them.
+pub(crate) struct Tensors<T> {
+    left: BTreeMap<String, T>,
     problems: Vec<WeightsProblem>,
     origin: String,
 }
 
-/// Parameters and buffers that have been found in a file.
-pub(crate) struct LoadedNetwork<'a> {
-    info: &'a NetworkInfo,
-    tensors: Vec<Option<TensorView<'a>>>,
+/// What a header says of a tensor.
+pub(crate) trait Described {
+    fn dtype(&self) -> Dtype;
+    fn shape(&self) -> &[usize];
 }
 
-impl<'a> Tensors<'a> {
+impl Described for TensorView<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype()
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape()
+    }
+}
+
+impl Described for TensorInfo {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+}
+
+/// Parameters and buffers that have been found in a file: in the order of the network's description, `None` after a problem.
+pub(crate) struct LoadedNetwork<'a, T> {
+    info: &'a NetworkInfo,
+    pub tensors: Vec<Option<T>>,
+}
+
+impl<'a> Tensors<TensorView<'a>> {
     pub fn parse(bytes: &'a [u8], origin: &str) -> Result<Self, Error> {
         let file = SafeTensors::deserialize(bytes)
             .map_err(|source| Error::Format { origin: origin.to_string(), source: Box::new(source) })?;
-        let left = file.tensors().into_iter().collect();
-        Ok(Self { left, problems: Vec::new(), origin: origin.to_string() })
-    }
-
-    /// Takes all tensors of a network.
-    pub fn network(&mut self, info: &'a NetworkInfo, prefix: &str) -> LoadedNetwork<'a> {
-        let parameters = info.parameters.iter().map(|p| (p.name, p.shape));
-        let buffers = info.buffers.iter().map(|b| (b.name, b.shape));
-        let tensors =
-            parameters.chain(buffers).map(|(name, shape)| self.floats(format!("{prefix}{name}"), shape)).collect();
-        // PyTorch counts the batches that a batch norm has seen, for a momentum that no spec can ask for.
-        self.left.retain(|name, _| {
-            let counted = name.strip_prefix(prefix).and_then(|name| name.strip_suffix("num_batches_tracked"));
-            counted.is_none_or(|layer| info.buffer(&format!("{layer}running_mean")).is_none())
-        });
-        LoadedNetwork { info, tensors }
-    }
-
-    /// Takes a tensor of floats of this shape.
-    pub fn floats(&mut self, name: String, shape: &[usize]) -> Option<TensorView<'a>> {
-        let tensor = self.take(&name, shape)?;
-        if tensor.shape() != shape {
-            let (expected, found) = (shape.to_vec(), tensor.shape().to_vec());
-            self.problems.push(WeightsProblem::Shape { name, expected, found });
-            return None;
-        }
-        match tensor.dtype() {
-            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16 => Some(tensor),
-            found => {
-                self.problems.push(WeightsProblem::Type { name, expected: FLOATS, found: format!("{found:?}") });
-                None
-            }
-        }
+        Ok(Self::new(file.tensors(), origin))
     }
 
     /// Takes one number, in 8 bytes of this type.
@@ -185,14 +180,6 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    fn take(&mut self, name: &str, shape: &[usize]) -> Option<TensorView<'a>> {
-        let tensor = self.left.remove(name);
-        if tensor.is_none() {
-            self.problems.push(WeightsProblem::Missing { name: name.to_string(), shape: shape.to_vec() });
-        }
-        tensor
-    }
-
     /// Floats of a tensor, if there is one of this name.
     pub fn length(&self, name: &str) -> Option<usize> {
         self.left.get(name).map(|tensor| tensor.shape().iter().product())
@@ -207,8 +194,53 @@ impl<'a> Tensors<'a> {
             batch: None,
             bytes: floats.checked_mul(4),
         })?;
-        read_floats(&tensor, &mut buffer);
+        read_floats(tensor.dtype(), tensor.data(), &mut buffer);
         Ok(buffer)
+    }
+}
+
+impl<T: Described> Tensors<T> {
+    pub fn new(tensors: impl IntoIterator<Item = (String, T)>, origin: &str) -> Self {
+        Self { left: tensors.into_iter().collect(), problems: Vec::new(), origin: origin.to_string() }
+    }
+
+    /// Takes all tensors of a network.
+    pub fn network<'a>(&mut self, info: &'a NetworkInfo, prefix: &str) -> LoadedNetwork<'a, T> {
+        let parameters = info.parameters.iter().map(|p| (p.name, p.shape));
+        let buffers = info.buffers.iter().map(|b| (b.name, b.shape));
+        let tensors =
+            parameters.chain(buffers).map(|(name, shape)| self.floats(format!("{prefix}{name}"), shape)).collect();
+        // PyTorch counts the batches that a batch norm has seen, for a momentum that no spec can ask for.
+        self.left.retain(|name, _| {
+            let counted = name.strip_prefix(prefix).and_then(|name| name.strip_suffix("num_batches_tracked"));
+            counted.is_none_or(|layer| info.buffer(&format!("{layer}running_mean")).is_none())
+        });
+        LoadedNetwork { info, tensors }
+    }
+
+    /// Takes a tensor of floats of this shape.
+    pub fn floats(&mut self, name: String, shape: &[usize]) -> Option<T> {
+        let tensor = self.take(&name, shape)?;
+        if tensor.shape() != shape {
+            let (expected, found) = (shape.to_vec(), tensor.shape().to_vec());
+            self.problems.push(WeightsProblem::Shape { name, expected, found });
+            return None;
+        }
+        match tensor.dtype() {
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16 => Some(tensor),
+            found => {
+                self.problems.push(WeightsProblem::Type { name, expected: FLOATS, found: format!("{found:?}") });
+                None
+            }
+        }
+    }
+
+    fn take(&mut self, name: &str, shape: &[usize]) -> Option<T> {
+        let tensor = self.left.remove(name);
+        if tensor.is_none() {
+            self.problems.push(WeightsProblem::Missing { name: name.to_string(), shape: shape.to_vec() });
+        }
+        tensor
     }
 
     /// Everything that is wrong, with what nobody has taken.
@@ -225,7 +257,7 @@ impl<'a> Tensors<'a> {
     }
 }
 
-impl LoadedNetwork<'_> {
+impl LoadedNetwork<'_, TensorView<'_>> {
     /// Writes the tensors into a state: once nothing is wrong, so that nothing is half loaded.
     pub fn apply(&self, state: &mut State) {
         let parameters = self.info.parameters.iter().map(|p| (true, p.range()));
@@ -233,16 +265,15 @@ impl LoadedNetwork<'_> {
         for ((parameter, range), tensor) in parameters.chain(buffers).zip(&self.tensors) {
             let to = if parameter { &mut state.parameters[range] } else { &mut state.buffers[range] };
             if let Some(tensor) = tensor {
-                read_floats(tensor, to);
+                read_floats(tensor.dtype(), tensor.data(), to);
             }
         }
     }
 }
 
-/// Copies a tensor's numbers, converted where they are no `f32`.
-pub(crate) fn read_floats(tensor: &TensorView<'_>, to: &mut [f32]) {
-    let bytes = tensor.data();
-    match tensor.dtype() {
+/// Copies a tensor's numbers, or some of them, converted where they are no `f32`.
+pub(crate) fn read_floats(dtype: Dtype, bytes: &[u8], to: &mut [f32]) {
+    match dtype {
         Dtype::F64 => convert(bytes, to, |bytes| f64::from_le_bytes(bytes) as f32),
         Dtype::F16 => convert(bytes, to, |bytes| half_to_float(u16::from_le_bytes(bytes))),
         // A bfloat16 is the upper half of a float.

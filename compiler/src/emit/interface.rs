@@ -181,14 +181,20 @@ pub(super) fn constants(item: &Item, shaped: &Shaped) -> TokenStream {
     tokens
 }
 
-/// The constructor of a network whose weights are built in.
+/// The constructors of a network whose weights are built in.
 pub(super) fn pretrained(item: &Item, weights: &Weights) -> TokenStream {
-    let (vis, path) = (&item.vis, &weights.path);
+    let vis = &item.vis;
     let doc = format!(" The network with the weights of `{}`, which are built into the program.", weights.written);
     quote! {
         #[doc = #doc]
         #vis fn pretrained() -> Self {
-            castnet::pretrained(::core::include_bytes!(#path))
+            castnet::pretrained()
+        }
+
+        /// [`pretrained`](Self::pretrained) for inference, as `freeze` makes it: packed layer by layer, so that there is never
+        /// a network that could be trained.
+        #vis fn pretrained_frozen() -> castnet::Frozen<Self> {
+            castnet::pretrained_frozen()
         }
     }
 }

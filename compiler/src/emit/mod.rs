@@ -108,6 +108,14 @@ pub fn network(item: &Item, source: &Source, compiled: &Compiled, files: &Files)
     });
     let tracked = track(files.spec.as_ref());
     let pretrained = files.weights.as_ref().map(|weights| interface::pretrained(item, weights));
+    let built_in = files.weights.as_ref().map(|weights| {
+        let path = &weights.path;
+        quote! {
+            impl castnet::Pretrained for #name {
+                const FILE: &'static [u8] = ::core::include_bytes!(#path);
+            }
+        }
+    });
     let body = quote! {
         #layers
 
@@ -144,6 +152,8 @@ pub fn network(item: &Item, source: &Source, compiled: &Compiled, files: &Files)
         }
 
         #loss
+
+        #built_in
 
         #[allow(dead_code, unreachable_pub)]
         impl #name {

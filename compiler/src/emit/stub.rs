@@ -100,6 +100,11 @@ pub fn stub(item: &Item, errors: &[(Span, String)], files: &Files) -> TokenStrea
                     UNKNOWN
                 }
 
+                /// Not known: the spec has errors.
+                #vis fn pretrained_frozen() -> castnet::Frozen<Self> {
+                    UNKNOWN
+                }
+
                 #methods
             }
         };

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 #[cfg(feature = "std")]
 use std::path::Path;
 
-use safetensors::tensor::Dtype;
+use safetensors::tensor::{Dtype, TensorView};
 
 use crate::buffer::Buffer;
 use crate::error::Error;
@@ -159,7 +159,7 @@ pub(crate) fn tensors<'a>(state: &'a OptimizerState, prefix: &str) -> Vec<(Strin
 /// Takes an optimizer's settings and state out of a file. `like` has their names; `floats` is the length that a buffer
 /// must have, where it is known.
 pub(crate) fn take(
-    tensors: &mut Tensors<'_>,
+    tensors: &mut Tensors<TensorView<'_>>,
     mut like: OptimizerState,
     prefix: &str,
     floats: Option<usize>,
