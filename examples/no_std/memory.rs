@@ -6,7 +6,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Packed weights (269 KB), those of the largest layer while they are packed (193 KB), activations, rounded up.
-const BYTES: usize = 768 << 10;
+const BYTES: usize = 1 << 20;
 
 #[repr(C, align(64))]
 struct Memory {
