@@ -14,6 +14,15 @@ const FILE: &str = "CASTNET_TEST_WEIGHTS";
 /// Beside packed weights and activations: the program, its threads, the image, and what packing needs.
 const BESIDE: usize = 10_000_000;
 
+/// Which pages of the program are in memory differs from machine to machine.
+const SLACK: usize = 1_000_000;
+
+/// What huge pages add that nobody has asked for: a heap and a stack are rounded up to 2 MiB each.
+fn unasked() -> usize {
+    let setting = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+    if setting.contains("[always]") { 4 << 20 } else { 0 }
+}
+
 #[test]
 fn resnet18_takes_its_packed_weights_and_its_arena() {
     match env::var_os(FILE) {
@@ -50,7 +59,8 @@ fn in_a_process_of_its_own(file: &Path) {
     println!(
         "{before} bytes at the start, {loaded} with weights, {peak} in the end; {packed} of packed weights, {arena} of activations"
     );
-    assert!(peak < packed + arena + BESIDE, "{} bytes too many", peak - packed - arena);
+    let beside = peak.saturating_sub(packed + arena);
+    assert!(beside < BESIDE + SLACK + unasked(), "{beside} bytes beside weights and activations");
 }
 
 /// The most bytes that this process ever had in memory.
