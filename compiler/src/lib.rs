@@ -21,7 +21,7 @@ pub mod program;
 pub mod shape;
 pub mod source;
 pub mod spec;
-mod split;
+pub mod split;
 pub mod suggest;
 pub mod tokens;
 pub mod weights;
