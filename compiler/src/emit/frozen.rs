@@ -5,14 +5,14 @@ use super::frozen_call::{Emitted, Emitter};
 use super::layers::Offsets;
 use super::names::Names;
 use super::passes::{LONGEST, place_tokens};
-use crate::layout::{Call, Frozen, Id, Kernel};
+use crate::layout::{Call, Frozen, Id};
 use crate::memory::{Half, PlannedFrozen};
 use crate::shape::Shaped;
 use crate::source::Source;
 use crate::split::TAIL_BATCH;
 use crate::tokens::{int, mentions};
 use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote};
+use quote::{ToTokens, format_ident, quote};
 
 /// The items of the inference program: those that stand beside the network's, and those of its implementation of `Freeze`.
 pub(super) fn emit(
@@ -97,8 +97,6 @@ fn info(planned: &PlannedFrozen, emitter: &Emitter<'_>) -> TokenStream {
     }
 }
 
-use quote::ToTokens;
-
 /// The place of an input in the head's arena, or of an output in the tail's.
 pub(super) fn place(planned: &PlannedFrozen, half: &Half, id: Id) -> TokenStream {
     place_tokens(half.places[&planned.frozen.values[id].home])
@@ -164,7 +162,6 @@ fn statement(names: &Names, frozen: &Frozen, half: &Half, call: &Call, emitted: 
         arguments.push(name);
     }
     let (function, packed) = (&emitted.run, emitted.pack.is_some().then(|| quote!(packed,)));
-    debug_assert!(call.kernel != Kernel::Concat || !arguments.is_empty());
     quote! {
         let [#(#variables),*] = arena.get([#(#places),*]);
         #function(context, #packed #(#arguments),*);
