@@ -2,8 +2,8 @@
 //! an activation into the layer whose result they take, where nothing else takes that result.
 
 use crate::graph::ValueId;
-use crate::ops::Role;
 use crate::ops::activation::Activation;
+use crate::ops::{Pool2x2, Role};
 use crate::shape::Shaped;
 use std::collections::HashMap;
 
@@ -16,8 +16,10 @@ pub struct Fused {
     pub affine: Option<usize>,
     /// What is added before the activation.
     pub residual: Option<(usize, ValueId)>,
-    /// The activation applied last.
+    /// The activation applied last, or before a pool.
     pub activation: Option<(usize, Activation)>,
+    /// The pool that a convolution ends with.
+    pub pool: Option<(usize, Pool2x2)>,
     /// What flows in, layers that do nothing in evaluation left out.
     pub inputs: Vec<ValueId>,
     /// The layer whose result it makes: the last one folded into it.
@@ -27,7 +29,9 @@ pub struct Fused {
 impl Fused {
     /// The layers in it, in order.
     pub fn layers(&self) -> Vec<usize> {
-        let folded = [self.affine, self.residual.map(|(node, _)| node), self.activation.map(|(node, _)| node)];
+        let activation = self.activation.map(|(node, _)| node);
+        let pool = self.pool.map(|(node, _)| node);
+        let folded = [self.affine, self.residual.map(|(node, _)| node), activation, pool];
         [Some(self.main)].into_iter().chain(folded).flatten().collect()
     }
 }
@@ -85,8 +89,15 @@ pub fn fuse(shaped: &Shaped) -> FusedGraph {
         if folded[main] || skipped(main) {
             continue;
         }
-        let mut fused =
-            Fused { main, affine: None, residual: None, activation: None, inputs: inputs[main].clone(), result: main };
+        let mut fused = Fused {
+            affine: None,
+            residual: None,
+            activation: None,
+            pool: None,
+            main,
+            inputs: inputs[main].clone(),
+            result: main,
+        };
         let role = shaped.nodes[main].op.role();
         if matches!(role, Role::Convolution(_) | Role::Linear { rows: 1, .. }) {
             fold_affine(shaped, &mut fused, &only_taker, &mut folded);

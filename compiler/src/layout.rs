@@ -7,6 +7,7 @@ use crate::cost::{Algorithm, Work};
 use crate::fuse::{Fused, FusedGraph, fuse};
 use crate::graph::ValueId;
 use crate::ops::{Convolution, Role};
+use crate::pooled;
 use crate::shape::{Shape, Shaped};
 use crate::split;
 use std::collections::{HashMap, HashSet};
@@ -136,6 +137,7 @@ pub fn freeze(shaped: &Shaped) -> Frozen {
     }
     let outputs: Vec<Id> = outputs.iter().map(|&value| builder.plain(value)).collect();
     let Builder { mut values, mut calls, .. } = builder;
+    pooled::fold(shaped, &values, &mut calls, &outputs);
     place_concatenations(&mut values, &mut calls);
     share_halos(&mut values);
     let whole_batch = shaped.nodes.iter().any(|node| node.op.evaluates_as_trained());
@@ -187,7 +189,8 @@ impl Builder<'_> {
             ValueId::Input(_) => usize::MAX,
         };
         let result = main;
-        let fused = Fused { main, affine: None, residual: None, activation: None, inputs: vec![of], result };
+        let fused =
+            Fused { main, affine: None, residual: None, activation: None, pool: None, inputs: vec![of], result };
         self.calls.push(Call { fused, kernel, inputs: vec![from], output, indices: None, saves: false });
         output
     }
@@ -290,6 +293,7 @@ impl Builder<'_> {
                 affine: None,
                 residual: None,
                 activation: None,
+                pool: None,
                 inputs: inputs.clone(),
                 result: node,
             };

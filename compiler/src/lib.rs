@@ -17,6 +17,7 @@ pub mod layout;
 pub mod memory;
 pub mod ops;
 mod order;
+mod pooled;
 pub mod program;
 pub mod shape;
 pub mod source;

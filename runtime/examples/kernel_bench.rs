@@ -142,6 +142,7 @@ fn first(filter: &str, [ic, oc, size]: [usize; 3], [k, s, p]: [usize; 3]) -> Opt
         padding: [p, p],
         dilation: [1, 1],
         activation: Some(Activation::Relu),
+        pool: None,
     };
     let mut packed = Buffer::zeroed(planar::packed_len(&op));
     planar::pack(&op, &Weights::new(&values(op.weight_len()), None), &mut packed);

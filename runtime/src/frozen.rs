@@ -209,7 +209,7 @@ impl<N: Freeze> Frozen<N> {
             let isa = Isa::active();
             workspace.tail.prepare(info.name, frozen.tail, 1)?;
             let head = workspace.head();
-            head.context.isa = isa;
+            head.context.begin(isa);
             head.arena.prepare(info.name, frozen.head, 1)?;
             sample.write(&mut head.arena, info.inputs, |value| value.frozen);
             N::head_pass(&mut head.context, &self.packed, &mut head.arena);
@@ -218,7 +218,7 @@ impl<N: Freeze> Frozen<N> {
                 let [to] = tail.get([to]);
                 to.copy_from_slice(heads[0].arena.view(from));
             }
-            context.isa = isa;
+            context.begin(isa);
             N::tail_pass(context, &self.packed, tail);
             prediction.read(tail, info.outputs, |value| value.frozen);
             Ok(())
@@ -258,7 +258,7 @@ impl<N: Freeze> Frozen<N> {
                 workspace.tail.prepare(info.name, frozen.tail, count)?;
                 self.run_head(workspace, isa, &inputs, first)?;
                 let Workspace { context, tail, .. } = workspace;
-                context.isa = isa;
+                context.begin(isa);
                 N::tail_pass(context, &self.packed, tail);
                 outputs.write_samples(first, tail, info.outputs, |value| value.frozen);
                 first += count;
@@ -279,7 +279,6 @@ impl<N: Freeze> Frozen<N> {
             workspace.heads.resize_with(needed, Head::default);
         }
         for head in &mut workspace.heads[..needed] {
-            head.context.isa = isa;
             head.arena.prepare(info.name, frozen.head, 1)?;
         }
         let Workspace { heads, tail, .. } = workspace;
@@ -289,6 +288,7 @@ impl<N: Freeze> Frozen<N> {
             // SAFETY: no two tasks with the same worker run at once.
             let head = unsafe { &mut heads.slice(worker..worker + 1)[0] };
             inputs.write_samples(first + sample, &mut head.arena, info.inputs, |value| value.frozen);
+            head.context.begin(isa);
             N::head_pass(&mut head.context, &self.packed, &mut head.arena);
             for &(from, to) in frozen.crossing {
                 // SAFETY: every task writes a sample of its own.

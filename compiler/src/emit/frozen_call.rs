@@ -268,6 +268,13 @@ impl<'a> Emitter<'a> {
             (quote!(planar), quote!(PlanarConv2d), output, "direct convolution from a planar value")
         };
         let activation = self.activation(call);
+        let pool = match call.fused.pool {
+            Some((_, pool)) => {
+                let pool = pool.tokens();
+                quote!(Some(#pool))
+            }
+            None => quote!(None),
+        };
         let [kernel, stride, padding, dilation] =
             [form.kernel, form.stride, form.padding, form.dilation].map(|sizes| ints(&sizes));
         let doc = self.doc(call, what);
@@ -284,6 +291,7 @@ impl<'a> Emitter<'a> {
                 padding: #padding,
                 dilation: #dilation,
                 activation: #activation,
+                pool: #pool,
             };
             #place_item
             #pack_item

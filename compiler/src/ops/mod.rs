@@ -29,6 +29,7 @@ use crate::args::Args;
 use crate::shape::{Checked, Infer};
 use init::Init;
 use proc_macro2::{Ident, TokenStream};
+use quote::quote;
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -277,6 +278,25 @@ pub enum Role {
     Blocked(&'static str),
 }
 
+/// A pool of 2x2 pixels: `castnet::inference::Pool2x2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pool2x2 {
+    /// The largest.
+    Max,
+    /// The mean.
+    Mean,
+}
+
+impl Pool2x2 {
+    /// As Rust.
+    pub fn tokens(self) -> TokenStream {
+        match self {
+            Pool2x2::Max => quote!(castnet::inference::Pool2x2::Max),
+            Pool2x2::Mean => quote!(castnet::inference::Pool2x2::Mean),
+        }
+    }
+}
+
 /// The form of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Convolution {
@@ -367,5 +387,10 @@ pub trait Op: Debug {
     /// What inference may make of it.
     fn role(&self) -> Role {
         Role::Plain
+    }
+
+    /// The pool that it is, if it makes one pixel of each 2x2 that lie whole in its input.
+    fn pool_2x2(&self) -> Option<Pool2x2> {
+        None
     }
 }

@@ -3,7 +3,7 @@
 
 use super::conv::{two_axes, with_height};
 use super::window::{Reach, axis_name, padded_window, sizes_text};
-use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads, Role};
+use super::{Call, Extent, Gradient, Layer, LayerType, Op, Pool2x2, Reads, Role};
 use crate::args::{Arg, Args};
 use crate::shape::{Checked, Infer, Shape};
 use crate::tokens::{int, ints};
@@ -284,6 +284,18 @@ impl Op for PoolOp {
 
     fn role(&self) -> Role {
         Role::Blocked(if self.kind == Kind::Max { "max_pool2d" } else { "avg_pool2d" })
+    }
+
+    fn pool_2x2(&self) -> Option<Pool2x2> {
+        let windows = self.kernel == [2, 2] && self.stride == [2, 2] && self.dilation == [1, 1];
+        // With `ceil_mode` the last window may reach past the map.
+        let whole = self.padding == [0, 0] && (1..3).all(|axis| 2 * self.output[axis] <= self.input[axis]);
+        match self.kind {
+            _ if !windows || !whole => None,
+            Kind::Max => Some(Pool2x2::Max),
+            Kind::Average { divisor: None | Some(4), .. } => Some(Pool2x2::Mean),
+            Kind::Average { .. } => None,
+        }
     }
 }
 

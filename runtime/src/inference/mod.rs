@@ -43,6 +43,7 @@ pub mod max_pool2d;
 pub mod narrow;
 mod on_blocked;
 pub mod planar;
+pub mod pooled;
 #[cfg(all(test, feature = "std"))]
 mod testing;
 mod tile;
@@ -61,6 +62,7 @@ pub use map::BlockedMap;
 pub use narrow::NarrowConv2d;
 pub use on_blocked::OnBlocked;
 pub use planar::PlanarConv2d;
+pub use pooled::Pool2x2;
 pub use weights::{BatchNorm, Weights};
 
 /// Where `len` floats of packed weights lie that follow `start` others: on the next cache line.

@@ -6,6 +6,8 @@
 //! `[bias][group of output channels][ic][kh][kw][2, 4 or 6]`.
 
 use super::epilogue::Epilogue;
+use super::planar::copy_rows;
+use super::pooled::{self, Pool2x2};
 use super::tile::unroll;
 use super::weights::Weights;
 use crate::kernels::Context;
@@ -18,7 +20,7 @@ use crate::simd::{BLOCK, Isa, Kernel, Simd, dispatch};
 pub struct NarrowConv2d {
     /// Channels, rows and columns of the input.
     pub input: [usize; 3],
-    /// Channels, rows and columns of the output. Padding below and to the right is whatever its size reads.
+    /// Channels, rows and columns of the output, after the pool. Padding below and to the right is whatever its size reads.
     pub output: [usize; 3],
     /// Rows and columns of the kernel.
     pub kernel: [usize; 2],
@@ -28,8 +30,10 @@ pub struct NarrowConv2d {
     pub padding: [usize; 2],
     /// Distances between taps, down and across.
     pub dilation: [usize; 2],
-    /// The activation, applied last.
+    /// The activation of the convolution's pixels.
     pub activation: Option<Activation>,
+    /// What is made of each 2x2 of them, last.
+    pub pool: Option<Pool2x2>,
 }
 
 impl NarrowConv2d {
@@ -48,14 +52,19 @@ impl NarrowConv2d {
         self.output[0] * self.taps()
     }
 
-    /// Input rows that `rows` output rows read.
+    /// Columns that are convolved.
+    const fn width(&self) -> usize {
+        self.output[2] * pooled::factor(self.pool)
+    }
+
+    /// Input rows that `rows` convolved rows read.
     const fn reach(&self, rows: usize) -> usize {
         (rows - 1) * self.stride[0] + (self.kernel[0] - 1) * self.dilation[0] + 1
     }
 
     /// Columns of a copied row: all that the outputs read.
     const fn columns(&self) -> usize {
-        self.output[2] + (self.kernel[1] - 1) * self.dilation[1]
+        self.width() + (self.kernel[1] - 1) * self.dilation[1]
     }
 
     /// Groups of output channels, of about the same size: first channel and number.
@@ -122,61 +131,59 @@ pub fn run(context: &mut Context, op: &NarrowConv2d, input: &[f32], packed: &[f3
     let isa = context.isa;
     let height = op.output[1];
     let threads = parallel::threads();
-    let wanted = if threads > 1 { (threads * 4).min(batch * result * op.taps() / TASK).max(1) } else { 1 };
+    // Rows and pixels that are convolved for one of the output.
+    let factor = pooled::factor(op.pool);
+    let macs = batch * result * factor * factor * op.taps();
+    let wanted = if threads > 1 { (threads * 4).min(macs / TASK).max(1) } else { 1 };
     let mut rows = height.div_ceil(wanted.div_ceil(batch.max(1)).min(height));
-    let copied = |rows: usize| op.input[0] * op.reach(rows) * op.columns();
-    while rows > 1 && copied(rows) > COPY {
+    let copied = |rows: usize| op.input[0] * op.reach(rows * factor) * op.columns();
+    // What is to be pooled, `[oc][row][column]`.
+    let convolved = |rows: usize| if op.pool.is_some() { op.output[0] * rows * factor * op.width() } else { 0 };
+    while rows > 1 && copied(rows).max(convolved(rows)) > COPY {
         rows = rows.div_ceil(2);
     }
     let bands = height.div_ceil(rows);
     // The vectors of the last tile reach past the last row.
-    let each = (copied(rows) + 2 * BLOCK).next_multiple_of(BLOCK);
+    let copy_len = (copied(rows) + 2 * BLOCK).next_multiple_of(BLOCK);
+    let each = copy_len + (convolved(rows) + 2 * BLOCK).next_multiple_of(BLOCK);
     let epilogue = Epilogue::new(op.activation);
     let output = Disjoint::new(output);
     let tasks = batch * bands;
     let scratch = context.scratch(each * tasks.min(threads));
-    parallel::for_each_scratch(scratch, each, tasks, |copy, task| {
+    parallel::for_each_scratch(scratch, each, tasks, |scratch, task| {
+        let (copy, convolved) = scratch.split_at_mut(copy_len);
         let (index, band) = (task / bands, task % bands);
         let rows = [band * rows, ((band + 1) * rows).min(height)];
-        copy_rows(op, &input[index * sample..][..sample], rows, copy);
-        let band = Band {
-            op,
-            copy,
-            packed,
-            // SAFETY: every task has rows of its own.
-            output: unsafe { output.as_ptr().add(index * result + rows[0] * op.output[2]) },
-            rows: rows[1] - rows[0],
-            clamp: epilogue.clamp,
+        let reach = [op.reach((rows[1] - rows[0]) * factor), op.columns()];
+        let first = rows[0] * factor * op.stride[0];
+        copy_rows(op.input, op.padding, &input[index * sample..][..sample], first, reach, copy);
+        let [channels, height, width] = op.output;
+        // SAFETY: every task has rows of its own.
+        let result = unsafe { output.as_ptr().add(index * result + rows[0] * width) };
+        let rows = rows[1] - rows[0];
+        let (output, channel_len) = match op.pool {
+            Some(_) => (convolved.as_mut_ptr(), rows * factor * op.width()),
+            None => (result, height * width),
         };
-        band.run(isa);
-        if !epilogue.is_finished() {
-            let [channels, height, width] = op.output;
-            // SAFETY: as above; rows follow each other within a channel.
-            unsafe { epilogue.finish_plain(isa, band.output, channels, height * width, band.rows * width) };
-        }
-    });
-}
-
-/// Copies the input rows that output `rows` read, `[ic][row][column]`, with zeros around.
-fn copy_rows(op: &NarrowConv2d, input: &[f32], rows: [usize; 2], copy: &mut [f32]) {
-    let [channels, h, w] = op.input;
-    let (reach, columns) = (op.reach(rows[1] - rows[0]), op.columns());
-    let left = op.padding[1].min(columns);
-    let middle = w.min(columns - left);
-    for channel in 0..channels {
-        for row in 0..reach {
-            let to = &mut copy[(channel * reach + row) * columns..][..columns];
-            let from = (rows[0] * op.stride[0] + row).wrapping_sub(op.padding[0]);
-            if from < h {
-                let from = &input[(channel * h + from) * w..][..middle];
-                to[..left].fill(0.0);
-                to[left..left + middle].copy_from_slice(from);
-                to[left + middle..].fill(0.0);
-            } else {
-                to.fill(0.0);
+        let clamp = epilogue.clamp;
+        Band { op, copy, packed, output, channel_len, rows: rows * factor, clamp }.run(isa);
+        // SAFETY: the band's rows, which follow each other within a channel; and those of the output, which are ours.
+        unsafe {
+            epilogue.finish_plain(isa, output, channels, channel_len, rows * factor * op.width());
+            if let Some(pool) = op.pool {
+                for channel in 0..channels {
+                    let rows = pooled::Rows {
+                        from: output.add(channel * channel_len),
+                        from_row: op.width(),
+                        to: result.add(channel * height * width),
+                        to_row: width,
+                        size: [rows, width],
+                    };
+                    pooled::planar(isa, pool, rows);
+                }
             }
         }
-    }
+    });
 }
 
 /// Rows of one sample.
@@ -187,6 +194,8 @@ struct Band<'a> {
     packed: &'a [f32],
     /// The first row of the first channel.
     output: *mut f32,
+    /// Floats from a channel to the next.
+    channel_len: usize,
     rows: usize,
     clamp: Option<[f32; 2]>,
 }
@@ -214,7 +223,7 @@ impl<const C: usize> Kernel for Group<'_, C> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let (rows, width) = (self.band.rows, self.band.op.output[2]);
+        let (rows, width) = (self.band.rows, self.band.op.width());
         // SAFETY: the tiles cover the band's rows and columns, those past the last column being neither read as more than garbage nor
         // written; of two rows, both are the band's.
         unsafe {
@@ -248,9 +257,9 @@ impl<const C: usize> Group<'_, C> {
     #[inline(always)]
     unsafe fn tile<S: Simd, const R: usize, const V: usize>(&self, simd: S, row: usize, column: usize) {
         const { assert!(R <= 2 && V <= 2 && C <= MOST) };
-        let Band { op, copy, packed, output, rows, clamp } = *self.band;
+        let Band { op, copy, packed, output, channel_len, rows, clamp } = *self.band;
         let (columns, reach) = (op.columns(), op.reach(rows));
-        let [channels, height, width] = op.output;
+        let (channels, width) = (op.output[0], op.width());
         let bias = &packed[self.first..][..C];
         let mut weights = packed[op.channels() + self.first * op.taps()..][..C * op.taps()].as_ptr();
         assert!(copy.len() >= op.input[0] * reach * columns + 2 * BLOCK);
@@ -303,7 +312,7 @@ impl<const C: usize> Group<'_, C> {
                     unroll!(I < R, {
                         unroll!(J < V, {
                             let at = column + J * S::LANES;
-                            let to = output.wrapping_add((self.first + K) * height * width + (row + I) * width + at);
+                            let to = output.wrapping_add((self.first + K) * channel_len + (row + I) * width + at);
                             let count = width.saturating_sub(at);
                             if count >= S::LANES {
                                 simd.store_ptr(sums[K][I][J], to);
@@ -322,13 +331,14 @@ impl<const C: usize> Group<'_, C> {
 mod tests {
     use super::*;
     use crate::inference::BatchNorm;
-    use crate::inference::testing::reference;
+    use crate::inference::testing::{pool_reference, reference};
     use crate::inference::{Blocked, BlockedConv2d};
     use crate::kernels::testing::{Tolerance, check, data, data_in};
 
     #[track_caller]
     fn check_narrow(op: &NarrowConv2d, batch: usize) {
         let ([channels, h, w], [outputs, oh, ow]) = (op.input, op.output);
+        let factor = pooled::factor(op.pool);
         let input = data(1, batch * channels * h * w);
         let weight = data(2, op.weight_len());
         let (bias, shift, mean) = (data(3, outputs), data(4, outputs), data(5, outputs));
@@ -337,7 +347,7 @@ mod tests {
         let weights = Weights { weight: &weight, bias: Some(&bias), norm: Some(norm) };
         let same = BlockedConv2d {
             input: Blocked::new(channels, h, w),
-            output: Blocked::new(outputs, oh, ow),
+            output: Blocked::new(outputs, factor * oh, factor * ow),
             kernel: op.kernel,
             stride: op.stride,
             padding: op.padding,
@@ -346,7 +356,7 @@ mod tests {
             residual: None,
             activation: op.activation,
         };
-        let expected = reference(&same, &input, &weights, None);
+        let expected = pool_reference(op.pool, ow, reference(&same, &input, &weights, None));
         let mut packed = vec![f32::NAN; packed_len(op)];
         pack(op, &weights, &mut packed);
         assert!(packed.iter().all(|x| x.is_finite()));
@@ -366,6 +376,7 @@ mod tests {
             padding: [padding; 2],
             dilation: [1, 1],
             activation: None,
+            pool: None,
         }
     }
 
@@ -402,5 +413,28 @@ mod tests {
             check_narrow(&op, 3);
         }
         check_narrow(&narrow([4, 100, 130], 6, 5, 1, 2), 1);
+    }
+
+    #[test]
+    fn pools() {
+        for pool in [Pool2x2::Max, Pool2x2::Mean] {
+            for activation in [None, Some(Activation::Relu), Some(Activation::Tanh)] {
+                // Odd sizes, of which the last row and column are left out.
+                for width in (6..=45).chain([70, 71, 100]) {
+                    let mut op = narrow([2, 9 + width % 2, width], 1 + width % 7, 3, 1, 1);
+                    op.pool = Some(pool);
+                    op.activation = activation;
+                    (op.output[1], op.output[2]) = (op.output[1] / 2, op.output[2] / 2);
+                    check_narrow(&op, 1 + width % 3);
+                }
+                // Bands.
+                let mut op = narrow([3, 150, 130], 7, 5, 1, 2);
+                (op.pool, op.activation, op.output) = (Some(pool), activation, [7, 75, 65]);
+                check_narrow(&op, 1);
+                let mut op = narrow([3, 40, 20], 4, 3, 2, 0);
+                (op.pool, op.activation, op.output) = (Some(pool), activation, [4, 9, 9]);
+                check_narrow(&op, 2);
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::blocked::{BLOCK, Blocked};
 use super::epilogue::Epilogue;
+use super::pooled::{self, Pool2x2};
 use super::tile::{self, Strip, Taps, widths};
 use super::weights::Weights;
 use crate::kernels::Context;
@@ -18,7 +19,7 @@ use crate::simd::Isa;
 pub struct PlanarConv2d {
     /// Channels, rows and columns of the input.
     pub input: [usize; 3],
-    /// The output `[oc, oh, ow]`; its halo is not written. Padding below and to the right is whatever its size reads.
+    /// The output `[oc, oh, ow]`, after the pool; its halo is not written. Padding below and to the right is whatever its size reads.
     pub output: Blocked,
     /// Rows and columns of the kernel.
     pub kernel: [usize; 2],
@@ -28,8 +29,10 @@ pub struct PlanarConv2d {
     pub padding: [usize; 2],
     /// Distances between taps, down and across.
     pub dilation: [usize; 2],
-    /// The activation, applied last.
+    /// The activation of the convolution's pixels.
     pub activation: Option<Activation>,
+    /// What is made of each 2x2 of them, last.
+    pub pool: Option<Pool2x2>,
 }
 
 impl PlanarConv2d {
@@ -50,7 +53,13 @@ impl PlanarConv2d {
 
     /// Multiplications of one sample.
     pub const fn macs(&self) -> u64 {
-        self.weight_len() as u64 * (self.output.height * self.output.width) as u64
+        self.weight_len() as u64 * (self.convolved(0) * self.convolved(1)) as u64
+    }
+
+    /// Rows (axis 0) or columns (axis 1) that are convolved.
+    const fn convolved(&self, axis: usize) -> usize {
+        let size = if axis == 0 { self.output.height } else { self.output.width };
+        size * pooled::factor(self.pool)
     }
 
     /// Rows (axis 0) or columns (axis 1) of the input that `outputs` of them read.
@@ -62,8 +71,8 @@ impl PlanarConv2d {
     const fn is_unpadded(&self) -> bool {
         self.padding[0] == 0
             && self.padding[1] == 0
-            && self.reach(0, self.output.height) <= self.input[1]
-            && self.reach(1, self.output.width) <= self.input[2]
+            && self.reach(0, self.convolved(0)) <= self.input[1]
+            && self.reach(1, self.convolved(1)) <= self.input[2]
     }
 }
 
@@ -100,6 +109,9 @@ pub fn pack(op: &PlanarConv2d, weights: &Weights, packed: &mut [f32]) {
 /// Floats of padded rows that a task copies at a time: 64 KiB.
 const COPY: usize = 16 * 1024;
 
+/// Floats of pixels to be pooled that a task makes at a time: 64 KiB.
+const POOLED: usize = 16 * 1024;
+
 /// Multiplications worth a task of their own: some 5 µs at full speed.
 const TASK: u64 = 400_000;
 
@@ -113,8 +125,16 @@ pub fn run(context: &mut Context, op: &PlanarConv2d, input: &[f32], packed: &[f3
     assert_eq!(packed.len(), packed_len(op), "floats of the packed weights");
     let isa = context.isa;
     let height = op.output.height;
-    let columns = op.reach(1, op.output.width);
-    let copied = |rows: usize| op.input[0] * op.reach(0, rows) * columns;
+    // Rows and pixels that are convolved for one of the output.
+    let factor = pooled::factor(op.pool);
+    let columns = op.reach(1, op.convolved(1));
+    let copied = |rows: usize| {
+        if op.is_unpadded() { 0 } else { op.input[0] * op.reach(0, rows * factor) * columns }
+    };
+    let convolved = |rows: usize| {
+        let value = Blocked::new(op.output.channels, rows * factor, op.convolved(1));
+        if op.pool.is_some() { value.sample_len() } else { 0 }
+    };
 
     // Bands of rows: enough of them for the threads, and a copy each that stays in the cache.
     let threads = parallel::threads();
@@ -124,42 +144,72 @@ pub fn run(context: &mut Context, op: &PlanarConv2d, input: &[f32], packed: &[f3
         bands = (threads * 4).min(most).div_ceil(batch).min(height);
     }
     let mut rows = height.div_ceil(bands);
-    if !op.is_unpadded() {
-        while rows > 1 && copied(rows) > COPY {
-            rows = rows.div_ceil(2);
-        }
+    while rows > 1 && (copied(rows) > COPY || convolved(rows) > POOLED) {
+        rows = rows.div_ceil(2);
     }
     let bands = height.div_ceil(rows);
-    let each = if op.is_unpadded() { 0 } else { copied(rows).next_multiple_of(BLOCK) };
-    let run = Run { op, packed, output: Disjoint::new(output), epilogue: Epilogue::new(op.activation) };
+    let copy_len = copied(rows).next_multiple_of(BLOCK);
+    let each = copy_len + convolved(rows);
+    let run = Run { op, packed, isa, epilogue: Epilogue::new(op.activation) };
+    let output = Disjoint::new(output);
     let tasks = batch * bands;
     let scratch = context.scratch(each * tasks.min(threads));
     parallel::for_each_scratch(scratch, each, tasks, |scratch, task| {
+        let (copy, convolved) = scratch.split_at_mut(copy_len);
         let (sample, band) = (task / bands, task % bands);
         let rows = [band * rows, ((band + 1) * rows).min(height)];
         let input = &input[sample * op.input_len()..][..op.input_len()];
-        if op.is_unpadded() {
+        let first = rows[0] * factor * op.stride[0];
+        let (planes, strides) = if op.is_unpadded() {
             let [_, h, w] = op.input;
-            // SAFETY: no tap lies outside of the input, and every task has rows of its own.
-            unsafe { run.band(isa, sample, rows, &input[rows[0] * op.stride[0] * w..], [h * w, w]) };
+            (&input[first * w..], [h * w, w])
         } else {
-            let reach = op.reach(0, rows[1] - rows[0]);
-            copy_rows(op, input, rows[0] * op.stride[0], reach, columns, scratch);
-            // SAFETY: all that the rows' taps reach has been copied, and every task has rows of its own.
-            unsafe { run.band(isa, sample, rows, scratch, [reach * columns, columns]) };
+            let reach = op.reach(0, (rows[1] - rows[0]) * factor);
+            copy_rows(op.input, op.padding, input, first, [reach, columns], copy);
+            (&*copy, [reach * columns, columns])
+        };
+        // SAFETY: all that the rows' taps reach lies in the input or has been copied; and every task has rows of its own, in a sample of
+        // the output.
+        unsafe {
+            let sample = output.as_ptr().add(sample * op.output.sample_len());
+            match op.pool {
+                None => run.band(&op.output, sample, rows, planes, strides),
+                Some(pool) => {
+                    let height = (rows[1] - rows[0]) * factor;
+                    let value = Blocked::new(op.output.channels, height, op.convolved(1));
+                    run.band(&value, convolved.as_mut_ptr(), [0, height], planes, strides);
+                    for block in 0..value.blocks() {
+                        let rows = pooled::Rows {
+                            from: convolved.as_ptr().add(value.offset(block, 0, 0)),
+                            from_row: value.row_len(),
+                            to: sample.add(op.output.offset(block, rows[0], 0)),
+                            to_row: op.output.row_len(),
+                            size: [rows[1] - rows[0], op.output.width],
+                        };
+                        pooled::blocked(isa, pool, rows);
+                    }
+                }
+            }
         }
     });
 }
 
-/// Copies `rows` rows of every plane, the first at `first` of the padded input, `columns` wide, with zeros around.
-fn copy_rows(op: &PlanarConv2d, input: &[f32], first: usize, rows: usize, columns: usize, copy: &mut [f32]) {
-    let [channels, h, w] = op.input;
-    let left = op.padding[1].min(columns);
+/// Copies `rows` rows of every plane of `[channels, h, w]`, the first at `first` of the padded input, `columns` wide, with zeros around;
+/// `padding` is that above and to the left.
+pub(super) fn copy_rows(
+    [channels, h, w]: [usize; 3],
+    padding: [usize; 2],
+    input: &[f32],
+    first: usize,
+    [rows, columns]: [usize; 2],
+    copy: &mut [f32],
+) {
+    let left = padding[1].min(columns);
     let middle = w.min(columns - left);
     for channel in 0..channels {
         for row in 0..rows {
             let to = &mut copy[(channel * rows + row) * columns..][..columns];
-            let from = (first + row).wrapping_sub(op.padding[0]);
+            let from = (first + row).wrapping_sub(padding[0]);
             if from < h {
                 let from = &input[(channel * h + from) * w..][..middle];
                 to[..left].fill(0.0);
@@ -176,24 +226,21 @@ fn copy_rows(op: &PlanarConv2d, input: &[f32], first: usize, rows: usize, column
 struct Run<'a> {
     op: &'a PlanarConv2d,
     packed: &'a [f32],
-    output: Disjoint<'a, f32>,
+    isa: Isa,
     epilogue: Epilogue,
 }
 
 impl Run<'_> {
-    /// Computes rows of a sample from planes in which the first row's first tap comes first; `strides` are the distances of planes
-    /// and of rows.
+    /// Convolves rows of a sample `to`, which starts at `start`, from planes in which the first row's first tap comes first; `strides`
+    /// are the distances of planes and of rows.
     ///
     /// # Safety
-    /// Every tap lies in the planes, and nobody else uses these output pixels.
-    unsafe fn band(&self, isa: Isa, sample: usize, rows: [usize; 2], planes: &[f32], strides: [usize; 2]) {
-        let op = self.op;
-        let to = &op.output;
+    /// Every tap lies in the planes, the rows are those of a whole sample, and nobody else uses them meanwhile.
+    unsafe fn band(&self, to: &Blocked, start: *mut f32, rows: [usize; 2], planes: &[f32], strides: [usize; 2]) {
+        let (op, isa) = (self.op, self.isa);
         let (kernel, blocks) = (op.kernel, to.blocks());
         let distance = tile::distance(op.stride[1], op.dilation[1], [BLOCK; 2]);
         for (column, width, across) in widths(isa, distance, 0, to.width) {
-            let output = sample * to.sample_len() + to.offset(0, rows[0], column);
-            assert!(output < self.output.len());
             let strip = Strip {
                 taps: Taps {
                     depth: op.input[0] * kernel[1],
@@ -210,8 +257,8 @@ impl Run<'_> {
                 weight_block: op.taps() * BLOCK,
                 bias: self.packed.as_ptr(),
                 blocks,
-                // SAFETY: within the output, as asserted.
-                output: unsafe { self.output.as_ptr().add(output) },
+                // SAFETY: a pixel of the sample.
+                output: unsafe { start.add(to.offset(0, rows[0], column)) },
                 output_stride: [to.row_len(), BLOCK],
                 output_block: to.plane_len(),
                 residual: core::ptr::null(),
@@ -227,11 +274,8 @@ impl Run<'_> {
         }
         if !self.epilogue.is_finished() {
             for block in 0..blocks {
-                // SAFETY: a sample of the output, of which these rows are ours.
-                unsafe {
-                    let start = self.output.as_ptr().add(sample * to.sample_len());
-                    self.epilogue.finish(isa, to, start, block, rows, [0, to.width]);
-                }
+                // SAFETY: as above.
+                unsafe { self.epilogue.finish(isa, to, start, block, rows, [0, to.width]) };
             }
         }
     }
@@ -241,7 +285,7 @@ impl Run<'_> {
 mod tests {
     use super::*;
     use crate::inference::BlockedConv2d;
-    use crate::inference::testing::{Norm, blocked, reference};
+    use crate::inference::testing::{Norm, blocked, pool_reference, reference};
     use crate::kernels::testing::{Tolerance, check, data};
 
     #[track_caller]
@@ -253,7 +297,7 @@ mod tests {
         let weights = Weights { weight: &weight, bias: Some(&bias), norm: Some(norm.borrow()) };
         let same = BlockedConv2d {
             input: Blocked::new(channels, h, w),
-            output: op.output,
+            output: Blocked::new(op.output.channels, op.convolved(0), op.convolved(1)),
             kernel: op.kernel,
             stride: op.stride,
             padding: op.padding,
@@ -262,7 +306,8 @@ mod tests {
             residual: None,
             activation: op.activation,
         };
-        let expected = blocked(&op.output, &reference(&same, &input, &weights, None), f32::NAN);
+        let output = pool_reference(op.pool, op.output.width, reference(&same, &input, &weights, None));
+        let expected = blocked(&op.output, &output, f32::NAN);
         let mut packed = vec![f32::NAN; packed_len(op)];
         pack(op, &weights, &mut packed);
         assert!(packed.iter().all(|x| x.is_finite()));
@@ -282,6 +327,7 @@ mod tests {
             padding: [padding; 2],
             dilation: [1, 1],
             activation: None,
+            pool: None,
         }
     }
 
@@ -321,5 +367,25 @@ mod tests {
             check_planar(&op, 3);
         }
         check_planar(&planar([4, 100, 130], 32, 3, 1, 1), 1);
+    }
+
+    #[test]
+    fn pools() {
+        for pool in [Pool2x2::Max, Pool2x2::Mean] {
+            for activation in [None, Some(Activation::Relu), Some(Activation::Tanh)] {
+                // Odd sizes, of which the last row and column are left out; with padding and without.
+                for width in (7..=34).chain([71]) {
+                    let mut op = planar([1 + width % 3, 9 + width % 2, width], 1 + width, 5, 1, 2 * (width % 2));
+                    (op.pool, op.activation) = (Some(pool), activation);
+                    op.output = Blocked::new(op.output.channels, op.output.height / 2, op.output.width / 2);
+                    check_planar(&op, 1 + width % 2);
+                }
+                // Bands, a halo, and a place within other blocks.
+                let mut op = planar([3, 70, 90], 40, 3, 2, 1);
+                (op.pool, op.activation) = (Some(pool), activation);
+                op.output = Blocked::new(40, 17, 22).with_halo([1, 2, 0, 1]).within(1, 5);
+                check_planar(&op, 2);
+            }
+        }
     }
 }

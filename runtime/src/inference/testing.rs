@@ -1,6 +1,6 @@
 //! How the blocked convolutions are held against a plain one, in f64 and NCHW.
 
-use super::{BatchNorm, Blocked, BlockedConv2d, OnBlocked, Weights, blocked::BLOCK};
+use super::{BatchNorm, Blocked, BlockedConv2d, OnBlocked, Pool2x2, Weights, blocked::BLOCK};
 use crate::kernels::Context;
 use crate::kernels::testing::{Tolerance, check, data, data_in};
 
@@ -188,4 +188,18 @@ pub(crate) fn check_convolution(algorithm: &Algorithm, op: &BlockedConv2d, batch
     // Without anything to fold in.
     (algorithm.pack)(op, &Weights::new(&weight, None), &mut packed);
     assert!(packed[..to.channels].iter().all(|&x| x == 0.0), "{op:?}: a bias from nowhere");
+}
+
+/// The pool of 2x2 pixels of planes whose rows have `2 * width` columns; of any number of them, since rows come in pairs.
+pub(crate) fn pool_reference(pool: Option<Pool2x2>, width: usize, planes: Vec<f32>) -> Vec<f32> {
+    let Some(pool) = pool else { return planes };
+    let rows = planes.chunks_exact(4 * width);
+    let pooled = |pair: &[f32], x: usize| {
+        let window = [pair[2 * x], pair[2 * x + 1], pair[2 * width + 2 * x], pair[2 * width + 2 * x + 1]];
+        match pool {
+            Pool2x2::Max => window.into_iter().fold(f32::NEG_INFINITY, f32::max),
+            Pool2x2::Mean => window.iter().sum::<f32>() / 4.0,
+        }
+    };
+    rows.flat_map(|pair| (0..width).map(move |x| pooled(pair, x))).collect()
 }

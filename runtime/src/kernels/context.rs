@@ -17,6 +17,9 @@ pub struct Context {
     pub isa: Isa,
     /// What dropout draws from.
     pub random: Random,
+    /// Whether weights of which the caches hold a part are read from their end: every other pass of an inference program, so that it
+    /// begins with what the last one read last.
+    pub(crate) backwards: bool,
     scratch: Buffer,
     /// Tables of the convolution that ran last, kept for their memory.
     pub(super) plan: Plan,
@@ -25,7 +28,19 @@ pub struct Context {
 impl Context {
     /// A context with [`Isa::active`], no working memory yet, and seed and step 0.
     pub fn new() -> Self {
-        Context { isa: Isa::active(), random: Random::default(), scratch: Buffer::new(), plan: Plan::default() }
+        Context {
+            isa: Isa::active(),
+            random: Random::default(),
+            backwards: false,
+            scratch: Buffer::new(),
+            plan: Plan::default(),
+        }
+    }
+
+    /// Prepares a pass of an inference program.
+    pub(crate) fn begin(&mut self, isa: Isa) {
+        self.isa = isa;
+        self.backwards = !self.backwards;
     }
 
     /// Working memory of `len` floats on a 64-byte boundary, holding anything. Grows when it must, so a steady loop allocates nothing.

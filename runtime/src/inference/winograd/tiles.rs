@@ -8,6 +8,7 @@ use crate::inference::tile::unroll;
 use crate::parallel::Disjoint;
 use crate::simd::{Isa, Kernel, Simd};
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 
 /// The tiles of all samples, counted row by row, sample by sample.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +110,7 @@ const WIDTH: usize = 4 * UNIT + 2;
 
 /// `B^T d` of the columns of a unit's pixels. On a cache line's boundary: vectors that cross it take twice the time.
 #[repr(align(64))]
-struct Columns([f32; 6 * WIDTH * BLOCK]);
+struct Columns([MaybeUninit<f32>; 6 * WIDTH * BLOCK]);
 
 /// Units of work in a block of tiles and some blocks of channels: a few tiles of one block each.
 pub(super) fn units(range: [usize; 2], blocks: usize) -> usize {
@@ -135,8 +136,8 @@ impl<const M: usize, const N: usize, W: Variant<M, N>> Kernel for InputTransform
         let stored = [top + value.height + bottom, left + value.width + right];
         // From the stored corner to the first tap of the first output.
         let shift = [top as isize - self.op.padding[0] as isize, left as isize - self.op.padding[1] as isize];
-        let mut columns = Columns([0.0; 6 * WIDTH * BLOCK]);
-        let columns = columns.0.as_mut_ptr();
+        let mut columns = Columns([const { MaybeUninit::uninit() }; 6 * WIDTH * BLOCK]);
+        let columns = columns.0.as_mut_ptr().cast::<f32>();
         for index in self.units[0]..self.units[1] {
             let (block, range) = unit(index, self.range);
             for row in self.tiles.rows(range) {
