@@ -12,6 +12,7 @@ pub mod emit;
 pub mod fuse;
 pub mod gradient;
 pub mod graph;
+mod halo;
 pub mod header;
 pub mod layout;
 pub mod memory;

@@ -160,6 +160,19 @@ pub(crate) fn items_per_task(items: usize, floats: usize) -> usize {
     (1usize << 15).div_ceil(floats.max(1)).max(items.div_ceil(256))
 }
 
+/// Into how many tasks to cut what `most` tasks would be worth their handing out (5 µs each, say).
+///
+/// Several for each thread even out what other programs take of a processor. Where they are short, though, a thread that begins a
+/// microsecond late loses some of them to another, which then owns cache lines that in the next layer the first will want: so there are
+/// four for each thread where these take some 20 µs, and else two.
+pub(crate) fn tasks(most: usize) -> usize {
+    match threads() {
+        1 => 1,
+        threads if most >= 16 * threads => 4 * threads,
+        threads => most.clamp(1, 2 * threads),
+    }
+}
+
 fn chunks(total: usize, len: usize) -> usize {
     if total == 0 { 0 } else { total.div_ceil(len) }
 }

@@ -23,7 +23,7 @@ pub(super) fn emit(
     planned: &PlannedFrozen,
 ) -> (TokenStream, TokenStream) {
     let frozen = &planned.frozen;
-    let mut emitter = Emitter::new(shaped, source, names, offsets, frozen);
+    let mut emitter = Emitter::new(shaped, source, names, offsets, planned);
     let calls: Vec<Emitted> = frozen.calls.iter().map(|call| emitter.emit(call)).collect();
     let mut items: TokenStream = calls.iter().map(|call| call.items.clone()).collect();
     let packs: Vec<&Ident> = calls.iter().filter_map(|call| call.pack.as_ref()).collect();

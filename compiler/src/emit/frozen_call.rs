@@ -3,7 +3,10 @@
 use super::layers::{Offsets, part_name};
 use super::names::Names;
 use crate::cost::{Algorithm, Work};
+use crate::graph::ValueId;
+use crate::halo;
 use crate::layout::{Call, Frozen, Id, Kernel, Layout};
+use crate::memory::PlannedFrozen;
 use crate::ops::{self, Convolution, Role};
 use crate::program::Part;
 use crate::shape::Shaped;
@@ -11,6 +14,7 @@ use crate::source::Source;
 use crate::tokens::{float, int, ints};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// The code of one call.
@@ -30,6 +34,8 @@ pub(super) struct Emitter<'a> {
     names: &'a Names,
     offsets: &'a Offsets,
     frozen: &'a Frozen,
+    /// Values whose halo is zero already, left by another one.
+    kept: HashMap<Id, Id>,
     /// The place of the last packed weights.
     last: Option<Ident>,
 }
@@ -40,9 +46,9 @@ impl<'a> Emitter<'a> {
         source: &'a Source,
         names: &'a Names,
         offsets: &'a Offsets,
-        frozen: &'a Frozen,
+        planned: &'a PlannedFrozen,
     ) -> Self {
-        Self { shaped, source, names, offsets, frozen, last: None }
+        Self { shaped, source, names, offsets, frozen: &planned.frozen, kept: halo::kept(planned), last: None }
     }
 
     /// Where the packed weights so far end.
@@ -95,7 +101,8 @@ impl<'a> Emitter<'a> {
 
     /// `OP.output.zero_halo(output);` where the output has a halo.
     fn halo(&self, call: &Call, output: TokenStream) -> TokenStream {
-        if self.has_halo(call.output) { quote!(#output.zero_halo(output);) } else { TokenStream::new() }
+        let written = self.has_halo(call.output) && !self.kept.contains_key(&call.output);
+        if written { quote!(#output.zero_halo(output);) } else { TokenStream::new() }
     }
 
     /// `` `conv1` (conv2d) + `bn1` + `relu1`, specs/net.toml:8, frozen: ``, and what follows.
@@ -108,6 +115,11 @@ impl<'a> Emitter<'a> {
             text.push_str(&format!(" + `{}`", site(node).name));
         }
         text.push_str(&format!(", {}:{}, frozen: {what}.", self.source.path, main.line));
+        if let Some(&before) = self.kept.get(&call.output)
+            && let ValueId::Node(node) = self.frozen.values[before].of
+        {
+            text.push_str(&format!(" The halo is that of `{}`, zero still.", site(node).name));
+        }
         text
     }
 

@@ -1,39 +1,54 @@
-//! How the kernels that move more than they compute cut their work: bands of rows of every block of every sample.
+//! How the kernels that take one channel for one channel cut their work: rows of every block of every sample.
 
 use crate::parallel;
 
 /// Floats that a task should move: 128 KiB, some 3 µs from the second cache, beside which handing out a task is little.
 const TASK: usize = 32 * 1024;
 
-/// All rows of all blocks of all samples.
+/// Rows for each thread from which on rows are shared out and not blocks.
+const FEW: usize = 4;
+
+/// All rows of all blocks of all samples, cut into tasks.
+///
+/// Rows are shared out and not blocks, where there are enough of them. The convolutions before and after, which take all channels for
+/// each pixel, share out rows too, and tasks that follow each other are one thread's: so each thread meets what it has written itself.
+/// What the other has written lies in its second cache, and to fetch it from there takes longer than to compute it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bands {
-    samples: usize,
-    blocks: usize,
-    height: usize,
-    /// Bands that the rows of a block are cut into.
-    bands: usize,
-    /// Bands of a task, more than one where blocks are small.
-    each: usize,
+    /// Samples, rows, blocks.
+    sizes: [usize; 3],
+    /// Into how many pieces each of them is cut.
+    pieces: [usize; 3],
 }
 
 impl Bands {
     /// `row` is what a row of one block moves, read and written, in floats.
     pub fn new(samples: usize, blocks: usize, height: usize, row: usize) -> Self {
-        let plane = (height * row).max(1);
-        let bands = (plane / TASK).clamp(1, height.max(1));
-        let each = if bands > 1 { 1 } else { TASK.div_ceil(plane) };
-        Bands { samples, blocks, height, bands, each }
+        let threads = parallel::threads();
+        let tasks = parallel::tasks(samples * blocks * height * row / TASK);
+        let across = tasks.min(samples).max(1);
+        let left = tasks.div_ceil(across);
+        let down = if height >= FEW * threads { left.min(height / 2).max(1) } else { 1 };
+        let pieces = [across, down, left.div_ceil(down).min(blocks).max(1)];
+        Bands { sizes: [samples, height, blocks], pieces }
     }
 
-    /// Calls `f` for every band: its sample, its block, its rows from and to. Each is met once, by whatever thread.
+    /// Calls `f` for every band: its sample, its block, its rows from and to. Each row is met once, by whatever thread.
     pub fn for_each(&self, f: impl Fn(usize, usize, [usize; 2]) + Sync) {
-        let all = self.samples * self.blocks * self.bands;
-        parallel::for_each(all.div_ceil(self.each), |task| {
-            for index in task * self.each..((task + 1) * self.each).min(all) {
-                let (plane, band) = (index / self.bands, index % self.bands);
-                let rows = [band, band + 1].map(|band| self.height * band / self.bands);
-                f(plane / self.blocks, plane % self.blocks, rows);
+        let [_, down, across] = self.pieces;
+        parallel::for_each(self.pieces.iter().product(), |task| {
+            let part = |axis: usize, piece: usize| {
+                [piece, piece + 1].map(|piece| self.sizes[axis] * piece / self.pieces[axis])
+            };
+            let [samples, rows, blocks] =
+                [part(0, task / across / down), part(1, task / across % down), part(2, task % across)];
+            if rows[0] == rows[1] {
+                return;
+            }
+            for sample in samples[0]..samples[1] {
+                for block in blocks[0]..blocks[1] {
+                    f(sample, block, rows);
+                }
             }
         });
     }
@@ -55,13 +70,17 @@ mod tests {
             (0, 2, 3, 16),
             (1, 1, 0, 0),
         ] {
-            let met = Mutex::new(std::vec![0; samples * blocks * height]);
-            Bands::new(samples, blocks, height, row).for_each(|sample, block, [start, end]| {
-                for y in start..end {
-                    met.lock().unwrap()[(sample * blocks + block) * height + y] += 1;
-                }
-            });
-            assert!(met.into_inner().unwrap().iter().all(|&times| times == 1));
+            for threads in [1, 2, 3, 8] {
+                let met = Mutex::new(std::vec![0; samples * blocks * height]);
+                parallel::with_threads(threads, || {
+                    Bands::new(samples, blocks, height, row).for_each(|sample, block, [start, end]| {
+                        for y in start..end {
+                            met.lock().unwrap()[(sample * blocks + block) * height + y] += 1;
+                        }
+                    });
+                });
+                assert!(met.into_inner().unwrap().iter().all(|&times| times == 1));
+            }
         }
     }
 }

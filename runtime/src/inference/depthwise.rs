@@ -4,13 +4,14 @@
 //! columns is unrolled, so that an input vector is loaded once for all the taps that meet it; other kernels load it for each. Weights
 //! are packed as `[bias][block][kh][kw][16]`.
 
+use super::bands::Bands;
 use super::blocked::BLOCK;
 use super::convolution::BlockedConv2d;
 use super::epilogue::Epilogue;
 use super::tile::unroll;
 use super::weights::Weights;
 use crate::kernels::Context;
-use crate::parallel::{self, Disjoint};
+use crate::parallel::Disjoint;
 use crate::simd::{Isa, Kernel, Simd, dispatch};
 
 /// Floats that [`pack`] writes: biases and weights, filled up to whole blocks of channels.
@@ -44,8 +45,10 @@ pub fn pack(op: &BlockedConv2d, weights: &Weights, packed: &mut [f32]) {
     }
 }
 
-/// Multiplications worth a task of their own: some 5 µs at what memory allows.
-const TASK: u64 = 200_000;
+/// What computing a row of a block is worth, in floats moved ([`Bands`]): of 3x3 pixels, as much as reading and writing the row once.
+const fn row(op: &BlockedConv2d) -> usize {
+    2 * op.output.width * BLOCK * op.kernel[0] * op.kernel[1] / 9
+}
 
 /// Computes `output` for a batch of samples.
 ///
@@ -66,18 +69,10 @@ pub fn run(
     assert_eq!(packed.len(), packed_len(op), "floats of the packed weights");
     let isa = context.isa;
     let epilogue = Epilogue::new(op.activation);
-    let blocks = op.output.blocks();
-    let height = op.output.height;
-    // Planes, cut into bands of rows where there are too few of them for the threads.
-    let threads = parallel::threads();
-    let most = usize::try_from(op.macs() * batch as u64 / TASK).unwrap_or(usize::MAX).max(1);
-    let bands = if threads > 1 { (threads * 4).min(most).div_ceil(batch * blocks).min(height) } else { 1 };
     let planes = Planes { op, input, packed, residual, output: Disjoint::new(output), epilogue };
-    parallel::for_each(batch * blocks * bands, |task| {
-        let (plane, band) = (task / bands, task % bands);
-        let rows = [height * band / bands, height * (band + 1) / bands];
-        // SAFETY: the sizes have been checked, and every task has rows of its own.
-        unsafe { planes.run(isa, plane / blocks, plane % blocks, rows) };
+    Bands::new(batch, op.output.blocks(), op.output.height, row(op)).for_each(|sample, block, rows| {
+        // SAFETY: the sizes have been checked, and every call has rows of its own.
+        unsafe { planes.run(isa, sample, block, rows) };
     });
 }
 

@@ -333,8 +333,8 @@ impl Grid {
         }
         if threads > 1 {
             // Enough tasks that the last ones even out, none too small to be worth handing out.
-            let most = (op.macs() * batch as u64 / Self::TASK).max(1);
-            let wanted = (threads * 4).min(usize::try_from(most).unwrap_or(usize::MAX));
+            let most = op.macs() * batch as u64 / Self::TASK;
+            let wanted = parallel::tasks(usize::try_from(most).unwrap_or(usize::MAX));
             let order = if heavy { [0, 1, 2, 3] } else { [1, 2, 3, 0] };
             for axis in order {
                 let others = pieces.iter().product::<usize>() / pieces[axis];

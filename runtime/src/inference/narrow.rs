@@ -134,7 +134,7 @@ pub fn run(context: &mut Context, op: &NarrowConv2d, input: &[f32], packed: &[f3
     // Rows and pixels that are convolved for one of the output.
     let factor = pooled::factor(op.pool);
     let macs = batch * result * factor * factor * op.taps();
-    let wanted = if threads > 1 { (threads * 4).min(macs / TASK).max(1) } else { 1 };
+    let wanted = parallel::tasks(macs / TASK);
     let mut rows = height.div_ceil(wanted.div_ceil(batch.max(1)).min(height));
     let copied = |rows: usize| op.input[0] * op.reach(rows * factor) * op.columns();
     // What is to be pooled, `[oc][row][column]`.

@@ -140,8 +140,8 @@ pub fn run(context: &mut Context, op: &PlanarConv2d, input: &[f32], packed: &[f3
     let threads = parallel::threads();
     let mut bands = 1;
     if threads > 1 {
-        let most = usize::try_from(op.macs() * batch as u64 / TASK).unwrap_or(usize::MAX).max(1);
-        bands = (threads * 4).min(most).div_ceil(batch).min(height);
+        let most = usize::try_from(op.macs() * batch as u64 / TASK).unwrap_or(usize::MAX);
+        bands = parallel::tasks(most).div_ceil(batch).min(height);
     }
     let mut rows = height.div_ceil(bands);
     while rows > 1 && (copied(rows) > COPY || convolved(rows) > POOLED) {
