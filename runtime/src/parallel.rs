@@ -3,8 +3,9 @@
 //! Not a work-stealing pool for everything: one loop runs at a time, handing it out takes about a microsecond, and a steady loop
 //! allocates nothing. A call from within a task, or while another thread's loop has the pool, runs where it is.
 //!
-//! **Results never depend on the number of threads.** Whoever writes a kernel splits by sizes alone: what a task computes, and the order
-//! in which partial sums are added afterwards, may depend on lengths but not on [`threads`], and no task reads what another writes.
+//! **Results never depend on the number of threads.** Whoever writes a kernel cuts sums by sizes alone: into which partial sums, and the
+//! order in which these are added afterwards, may depend on lengths but not on [`threads`], and no task reads what another writes. How
+//! many whole sums a task computes may depend on it.
 //!
 //! Denormals are not flushed to zero, although they slow a loop some twentyfold: the compiler assumes the default floating-point
 //! environment, and a worker that differed from its caller would give results that depend on who ran a task.
