@@ -84,49 +84,6 @@ impl Job<'_> {
         self.finish(block, channels);
     }
 
-    /// Computes blocks of tiles one after another. Between the products of a block's planes stand parts of the input transform of the
-    /// next block and of the output transform of the last one: what they write leaves the first cache slowly, and does so while the
-    /// multiply-adds go on.
-    ///
-    /// # Safety
-    /// Nobody else uses the outputs of these blocks. There is one group of output channels.
-    pub unsafe fn pipeline<const M: usize, const N: usize, W: Variant<M, N>>(
-        &self,
-        [start, end]: [usize; 2],
-        scratch: &mut [f32],
-    ) {
-        let channels = self.plan.channels(0);
-        let (transformed_len, products_len) = (self.plan.transformed_len(), self.plan.products_len());
-        assert!(scratch.len() >= 2 * (transformed_len + products_len));
-        let scratch = scratch.as_mut_ptr();
-        let output_units = |block| units(self.range(block), channels[1] - channels[0]);
-        // SAFETY: two buffers of each kind are in the scratch memory, for even and for odd blocks; the rest is the caller's promise.
-        unsafe {
-            let transformed = |block: usize| scratch.add(block % 2 * transformed_len);
-            let products = |block: usize| scratch.add(2 * transformed_len + block % 2 * products_len);
-            self.transform::<M, N, W>(start, [0, self.input_units(start)], transformed(start));
-            for block in start..end {
-                for plane in 0..N * N {
-                    self.multiply(block, plane, channels, transformed(block), products(block));
-                    let part = |units: usize| [units * plane / (N * N), units * (plane + 1) / (N * N)];
-                    if block > start {
-                        let part = part(output_units(block - 1));
-                        self.outputs::<M, N, W>(block - 1, channels, part, products(block - 1));
-                    }
-                    if block + 1 < end {
-                        let part = part(self.input_units(block + 1));
-                        self.transform::<M, N, W>(block + 1, part, transformed(block + 1));
-                    }
-                }
-                if block > start {
-                    self.finish(block - 1, channels);
-                }
-            }
-            self.outputs::<M, N, W>(end - 1, channels, [0, output_units(end - 1)], products(end - 1));
-        }
-        self.finish(end - 1, channels);
-    }
-
     /// Transforms some units of a block's products into outputs.
     ///
     /// # Safety

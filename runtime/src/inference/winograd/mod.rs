@@ -162,17 +162,6 @@ fn run<const M: usize, const N: usize, W: Variant<M, N>>(
                 }
             });
         }
-        // The same with the transforms of the blocks before and after spread between the products of each.
-        Schedule::Pipeline => {
-            let each = 2 * (transformed_len + products_len);
-            let workers = threads.min(blocks);
-            let scratch = context.scratch(each * workers);
-            parallel::for_each_scratch(scratch, each, workers, |scratch, worker| {
-                let range = [blocks * worker / workers, blocks * (worker + 1) / workers];
-                // SAFETY: the buffers are this task's, and so are these tiles.
-                unsafe { job.pipeline::<M, N, W>(range, scratch) };
-            });
-        }
     }
 }
 

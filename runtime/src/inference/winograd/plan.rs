@@ -27,8 +27,6 @@ pub(super) enum Schedule {
     Shared,
     /// Each thread takes blocks of its own.
     Blocks,
-    /// Each thread takes blocks of its own, several, whose steps overlap.
-    Pipeline,
 }
 
 /// Floats of a typical second cache, 1 MiB.
@@ -63,12 +61,7 @@ impl Plan {
             group = group.min(output_blocks.div_ceil(threads).next_multiple_of(2));
         }
         let group = group.min(output_blocks);
-        // Where weights are heavy, channels are many and the transforms a small part, but their second buffers would be large.
-        let schedule = match shared {
-            true => Schedule::Shared,
-            false if !heavy && group == output_blocks && blocks >= 3 * threads => Schedule::Pipeline,
-            false => Schedule::Blocks,
-        };
+        let schedule = if shared { Schedule::Shared } else { Schedule::Blocks };
         Plan { planes, input_blocks, output_blocks, tiles, group, schedule }
     }
 
