@@ -2,7 +2,7 @@
 
 use crate::{Engine, Result, Setup};
 use ort::session::Session;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::Tensor;
 
 pub fn engine(setup: &Setup) -> Result<Engine> {
@@ -10,11 +10,14 @@ pub fn engine(setup: &Setup) -> Result<Engine> {
     let environment = ort::init_from(library)?.build()?;
     let mut session = Session::builder(&environment)?
         .with_optimization_level(GraphOptimizationLevel::All)
-        .and_then(|builder| builder.with_intra_threads(setup.threads))
-        .and_then(|builder| builder.with_inter_threads(1))
+        .map_err(text)?
+        .with_intra_threads(setup.threads)
+        .map_err(text)?
+        .with_inter_threads(1)
+        .map_err(text)?
         // A thread of it that spins while another engine is measured would take a core.
-        .and_then(|builder| builder.with_config_entry("session.force_spinning_stop", "1"))
-        .map_err(|error| error.to_string())?
+        .with_config_entry("session.force_spinning_stop", "1")
+        .map_err(text)?
         .commit_from_file(&setup.onnx)?;
     // Both ends stay bound: nothing is copied or allocated for a call.
     let mut binding = session.create_binding()?;
@@ -25,4 +28,8 @@ pub fn engine(setup: &Setup) -> Result<Engine> {
         output.copy_from_slice(result["output"].try_extract_tensor::<f32>()?.1);
         Ok(())
     }))
+}
+
+fn text(error: ort::Error<SessionBuilder>) -> String {
+    error.to_string()
 }
