@@ -2,11 +2,19 @@
 //!
 //! Prints a table in Markdown: see README.md beside this crate.
 
+#[cfg(feature = "burn")]
+mod burn;
+#[cfg(feature = "candle")]
+mod candle;
+#[cfg(any(feature = "burn", feature = "candle"))]
+mod layers;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod ours;
 #[cfg(feature = "rten")]
 mod rten;
+#[cfg(feature = "tract")]
+mod tract;
 
 use clap::{Parser, ValueEnum};
 use std::error::Error;
@@ -18,11 +26,19 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// A network in an engine, with its input at hand: one pass writes its outputs.
 type Engine = Box<dyn FnMut(&mut [f32]) -> Result<()>>;
 
-const PEERS: &[(&str, fn(&Setup) -> Result<Engine>)] = &[
+type Make = fn(&Setup) -> Result<Engine>;
+
+const PEERS: &[(&str, Make)] = &[
     #[cfg(feature = "onnxruntime")]
     ("ONNX Runtime", onnxruntime::engine),
     #[cfg(feature = "rten")]
     ("rten", rten::engine),
+    #[cfg(feature = "tract")]
+    ("tract", tract::engine),
+    #[cfg(feature = "candle")]
+    ("candle", candle::engine),
+    #[cfg(feature = "burn")]
+    ("burn", burn::engine),
 ];
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -75,6 +91,14 @@ struct Setup {
 fn main() -> Result<()> {
     let options = Options::parse();
     let threads = options.threads as usize;
+    #[cfg(any(feature = "burn", feature = "candle"))]
+    {
+        // candle asks the environment how many threads to give to a product.
+        // SAFETY: no other thread runs yet.
+        unsafe { std::env::set_var("RAYON_NUM_THREADS", threads.to_string()) };
+        // Both take rayon's pool. With this thread in it, work for one thread need not go to another.
+        rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global()?;
+    }
 
     let name = options.model.to_possible_value().ok_or("no name")?.get_name().to_owned();
     let file = |extension| options.models.join(format!("{name}.{extension}"));
