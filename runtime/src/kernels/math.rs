@@ -105,7 +105,8 @@ pub fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
     let squared = s.mul(x, x);
     let p = [1.0, 0.136_799_16, 3.868_328_4e-3, 2.800_747_2e-5, 3.058_505_7e-8, -1.220_349_2e-11];
     let q = [1.0, 0.470_132_48, 0.027_245_84, 3.938_632_3e-4, 1.287_367_3e-6];
-    let y = s.quotient(s.mul(x, polynomial(s, squared, p)), polynomial(s, squared, q));
+    // The product comes last: it keeps the sign of zero.
+    let y = s.mul(x, s.quotient(polynomial(s, squared, p), polynomial(s, squared, q)));
     s.min(s.splat(1.0), s.max(s.splat(-1.0), y))
 }
 
@@ -132,7 +133,8 @@ pub fn erf<S: Simd>(s: S, x: S::V) -> S::V {
         2.046_019_4e-6,
     ];
     let q = [1.0, 0.502_243_3, 0.114_183_3, 0.014_983_318, 1.163_872_7e-3, 3.804_777e-5];
-    let y = s.quotient(s.mul(x, polynomial(s, squared, p)), polynomial(s, squared, q));
+    // The product comes last: it keeps the sign of zero.
+    let y = s.mul(x, s.quotient(polynomial(s, squared, p), polynomial(s, squared, q)));
     s.min(s.splat(1.0), s.max(s.splat(-1.0), y))
 }
 
@@ -276,6 +278,17 @@ mod tests {
     #[test]
     fn erf_is_close() {
         check("erf", Function::Erf, &inputs(), erf64, |_| 6.0);
+    }
+
+    #[test]
+    fn odd_functions_keep_the_sign_of_zero() {
+        for &isa in isas() {
+            for function in [Function::Tanh, Function::Erf] {
+                let mut outputs = [f32::NAN; 2];
+                dispatch(isa, Apply(function, &[0.0, -0.0], &mut outputs));
+                assert_eq!(outputs.map(f32::to_bits), [0.0f32, -0.0].map(f32::to_bits), "{isa}");
+            }
+        }
     }
 
     #[test]
