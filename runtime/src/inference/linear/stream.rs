@@ -50,8 +50,8 @@ impl Layer<'_> {
 /// One row's sums for a run of blocks.
 ///
 /// The units of work are slices of the inputs for a group of vectors. Every other run takes them in the opposite order and so begins
-/// with the weights that the last one left in the second cache: for a network whose weights are not much larger than that, a third of
-/// the reading. What is added to what does not depend on it: slices are summed by themselves, then added in order.
+/// with the weights that the last one left in the second cache, which for a network of a few times its size is a good part of them.
+/// What is added to what does not depend on it: slices are summed by themselves, then added in order.
 struct Stream<'a> {
     layer: &'a Layer<'a>,
     input: &'a [f32],
