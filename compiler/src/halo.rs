@@ -79,6 +79,9 @@ mod tests {
                     let Place::PerSample(from, to) = half.places[&frozen.values[call.output].home] else { continue };
                     if let Some(before) = kept.get(&call.output) {
                         assert!(floats[from..to].iter().all(|mark| mark == before), "{name}: {call:?}");
+                        // The border of zeros is as wide and around as much.
+                        let [was, is] = [*before, call.output].map(|id| &frozen.values[id]);
+                        assert_eq!((was.sizes, was.layout), (is.sizes, is.layout), "{name}: {call:?}");
                     }
                     floats[from..to].fill(call.output);
                     if let (true, Some(&Place::PerSample(from, to))) = (call.saves, half.saved.get(&call.fused.main)) {

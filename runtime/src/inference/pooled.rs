@@ -1,6 +1,7 @@
 //! A pool of 2x2 pixels as the last step of a convolution: what it takes is made in working memory and is still in the first cache.
 
 use super::blocked::BLOCK;
+use super::window::{Max, Mean, Reduction};
 use crate::simd::{Isa, Kernel, Simd, dispatch};
 
 /// What becomes of 2x2 pixels, windows being two pixels apart.
@@ -10,25 +11,6 @@ pub enum Pool2x2 {
     Max,
     /// The mean (`torch.nn.AvgPool2d`).
     Mean,
-}
-
-impl Pool2x2 {
-    /// Of two partial results, the result.
-    #[inline(always)]
-    fn combine<S: Simd>(self, simd: S, a: S::V, b: S::V) -> S::V {
-        match self {
-            Pool2x2::Max => simd.max_nan(a, b),
-            Pool2x2::Mean => simd.add(a, b),
-        }
-    }
-
-    #[inline(always)]
-    fn finish<S: Simd>(self, simd: S, sum: S::V) -> S::V {
-        match self {
-            Pool2x2::Max => sum,
-            Pool2x2::Mean => simd.mul(sum, simd.splat(0.25)),
-        }
-    }
 }
 
 /// How many pixels of a convolution, across or down, make one of what follows it.
@@ -56,9 +38,9 @@ pub(super) struct Rows {
 pub(super) unsafe fn planar(isa: Isa, pool: Pool2x2, rows: Rows) {
     match pool {
         // SAFETY: the caller's promise.
-        Pool2x2::Max => dispatch(isa, unsafe { Planar::<true>::new(rows) }),
+        Pool2x2::Max => dispatch(isa, unsafe { Planar::new(Max, rows) }),
         // SAFETY: as above.
-        Pool2x2::Mean => dispatch(isa, unsafe { Planar::<false>::new(rows) }),
+        Pool2x2::Mean => dispatch(isa, unsafe { Planar::new(Mean, rows) }),
     }
 }
 
@@ -69,33 +51,31 @@ pub(super) unsafe fn planar(isa: Isa, pool: Pool2x2, rows: Rows) {
 pub(super) unsafe fn blocked(isa: Isa, pool: Pool2x2, rows: Rows) {
     match pool {
         // SAFETY: the caller's promise.
-        Pool2x2::Max => dispatch(isa, unsafe { Blocks::<true>::new(rows) }),
+        Pool2x2::Max => dispatch(isa, unsafe { Blocks::new(Max, rows) }),
         // SAFETY: as above.
-        Pool2x2::Mean => dispatch(isa, unsafe { Blocks::<false>::new(rows) }),
+        Pool2x2::Mean => dispatch(isa, unsafe { Blocks::new(Mean, rows) }),
     }
 }
 
-const fn pool(max: bool) -> Pool2x2 {
-    if max { Pool2x2::Max } else { Pool2x2::Mean }
-}
+/// The inverse of the divisor.
+const SCALE: f32 = 0.25;
 
-struct Planar<const MAX: bool>(Rows);
+struct Planar<R>(R, Rows);
 
-impl<const MAX: bool> Planar<MAX> {
+impl<R> Planar<R> {
     /// # Safety
     /// As [`planar`].
-    unsafe fn new(rows: Rows) -> Self {
-        Planar(rows)
+    unsafe fn new(reduction: R, rows: Rows) -> Self {
+        Planar(reduction, rows)
     }
 }
 
-impl<const MAX: bool> Kernel for Planar<MAX> {
+impl<R: Reduction> Kernel for Planar<R> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Rows { from, from_row, to, to_row, size: [rows, width] } = self.0;
-        let pool = pool(MAX);
+        let (reduction, Rows { from, from_row, to, to_row, size: [rows, width] }) = (self.0, self.1);
         for row in 0..rows {
             for column in (0..width).step_by(S::LANES) {
                 // SAFETY: the promise made to `new`.
@@ -103,9 +83,9 @@ impl<const MAX: bool> Kernel for Planar<MAX> {
                     let upper = from.add(2 * row * from_row + 2 * column);
                     let lower = upper.add(from_row);
                     let down =
-                        |at: usize| pool.combine(simd, simd.load_ptr(upper.add(at)), simd.load_ptr(lower.add(at)));
+                        |at: usize| reduction.step(simd, simd.load_ptr(upper.add(at)), simd.load_ptr(lower.add(at)));
                     let (even, odd) = simd.deinterleave(down(0), down(S::LANES));
-                    let y = pool.finish(simd, pool.combine(simd, even, odd));
+                    let y = reduction.finish(simd, reduction.step(simd, even, odd), SCALE);
                     let to = to.add(row * to_row + column);
                     if width - column >= S::LANES {
                         simd.store_ptr(y, to);
@@ -118,23 +98,22 @@ impl<const MAX: bool> Kernel for Planar<MAX> {
     }
 }
 
-struct Blocks<const MAX: bool>(Rows);
+struct Blocks<R>(R, Rows);
 
-impl<const MAX: bool> Blocks<MAX> {
+impl<R> Blocks<R> {
     /// # Safety
     /// As [`blocked`].
-    unsafe fn new(rows: Rows) -> Self {
-        Blocks(rows)
+    unsafe fn new(reduction: R, rows: Rows) -> Self {
+        Blocks(reduction, rows)
     }
 }
 
-impl<const MAX: bool> Kernel for Blocks<MAX> {
+impl<R: Reduction> Kernel for Blocks<R> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Rows { from, from_row, to, to_row, size: [rows, width] } = self.0;
-        let pool = pool(MAX);
+        let (reduction, Rows { from, from_row, to, to_row, size: [rows, width] }) = (self.0, self.1);
         for row in 0..rows {
             for column in 0..width {
                 for lane in (0..BLOCK).step_by(S::LANES) {
@@ -142,11 +121,47 @@ impl<const MAX: bool> Kernel for Blocks<MAX> {
                     unsafe {
                         let upper = from.add(2 * row * from_row + 2 * column * BLOCK + lane);
                         let lower = upper.add(from_row);
-                        let down =
-                            |at: usize| pool.combine(simd, simd.load_ptr(upper.add(at)), simd.load_ptr(lower.add(at)));
-                        let y = pool.finish(simd, pool.combine(simd, down(0), down(BLOCK)));
+                        let down = |at: usize| {
+                            reduction.step(simd, simd.load_ptr(upper.add(at)), simd.load_ptr(lower.add(at)))
+                        };
+                        let y = reduction.finish(simd, reduction.step(simd, down(0), down(BLOCK)), SCALE);
                         simd.store_ptr(y, to.add(row * to_row + column * BLOCK + lane));
                     }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nan_is_the_result_where_there_is_one() {
+        // Two rows of two columns: the NaN in each of the four places, in the last of three windows or in the last of 16 channels.
+        for &isa in crate::kernels::testing::isas() {
+            for pool in [Pool2x2::Max, Pool2x2::Mean] {
+                for place in 0..4 {
+                    let (row, column) = (place / 2, place % 2);
+                    let mut map = [1.0f32; 2 * 64];
+                    map[row * 64 + 4 + column] = f32::NAN;
+                    let mut output = [0.0; 3];
+                    let rows =
+                        Rows { from: map.as_ptr(), from_row: 64, to: output.as_mut_ptr(), to_row: 3, size: [1, 3] };
+                    // SAFETY: two rows of 64 floats, of which a vector of windows reads 32, and three outputs.
+                    unsafe { planar(isa, pool, rows) };
+                    assert!(output[..2] == [1.0; 2] && output[2].is_nan(), "{isa} {pool:?} {place}: {output:?}");
+
+                    let mut map = [1.0f32; 4 * BLOCK];
+                    map[(2 * row + column) * BLOCK + BLOCK - 1] = f32::NAN;
+                    let mut output = [0.0; BLOCK];
+                    let (from, to) = (map.as_ptr(), output.as_mut_ptr());
+                    let rows = Rows { from, from_row: 2 * BLOCK, to, to_row: BLOCK, size: [1, 1] };
+                    // SAFETY: two rows of two pixels, and one output.
+                    unsafe { blocked(isa, pool, rows) };
+                    assert!(output[..BLOCK - 1] == [1.0; BLOCK - 1], "{isa} {pool:?} {place}: {output:?}");
+                    assert!(output[BLOCK - 1].is_nan(), "{isa} {pool:?} {place}: {output:?}");
                 }
             }
         }

@@ -282,9 +282,14 @@ mod tests {
             let mut together = vec![f32::NAN; 5 * 37];
             run(&mut context, &op, &input, &packed, &mut together);
             for (input, together) in input.chunks(op.in_features).zip(together.chunks(37)) {
-                let mut alone = [f32::NAN; 37];
-                run(&mut context, &op, input, &packed, &mut alone);
-                crate::kernels::testing::assert_same_bits(&format!("{isa}"), &alone, together);
+                // Nor on the order in which its weights are read.
+                for backwards in [false, true] {
+                    context.backwards = backwards;
+                    context.poison_scratch();
+                    let mut alone = [f32::NAN; 37];
+                    run(&mut context, &op, input, &packed, &mut alone);
+                    crate::kernels::testing::assert_same_bits(&format!("{isa} {backwards}"), &alone, together);
+                }
             }
         }
     }
