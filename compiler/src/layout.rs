@@ -484,10 +484,13 @@ mod tests {
             let planned = planned(name);
             let frozen = &planned.frozen;
             let (before, after) = frozen.calls.split_at(frozen.cut);
-            let inputs: Vec<Id> = frozen.inputs.iter().map(|&id| frozen.values[id].home).collect();
             let outputs: Vec<Id> = frozen.outputs.iter().map(|&id| frozen.values[id].home).collect();
-            let crossing = &planned.crossing;
-            let halves = [(before, &planned.head, &inputs, crossing), (after, &planned.tail, crossing, &outputs)];
+            // The head reads inputs where the caller has them; what the tail takes of them is copied.
+            assert!(frozen.inputs.iter().all(|id| !planned.head.places.contains_key(id)));
+            let lent = frozen.inputs.iter().copied().filter(|id| planned.tail.places.contains_key(id));
+            let filled: Vec<Id> = planned.crossing.iter().copied().chain(lent).collect();
+            let halves =
+                [(before, &planned.head, &vec![], &planned.crossing), (after, &planned.tail, &filled, &outputs)];
             for (calls, half, filled, last) in halves {
                 for (i, call) in calls.iter().enumerate() {
                     // Whatever is taken later and was made before must survive what this call writes.

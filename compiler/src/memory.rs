@@ -96,7 +96,7 @@ pub struct PlannedFrozen {
     pub head: Half,
     /// The part that takes a batch together.
     pub tail: Half,
-    /// The values that the head leaves to the tail, each with a place in both: buffers, by the value that they are the home of.
+    /// The values that the head makes and the tail takes, each with a place in both: buffers, by the value that they are the home of.
     pub crossing: Vec<Id>,
 }
 
@@ -113,17 +113,18 @@ pub struct Half {
 
 /// Gives every value of the inference program its place.
 pub fn plan_frozen(shaped: &Shaped, frozen: Frozen) -> PlannedFrozen {
-    let crossing = split::crossing(&frozen, frozen.cut);
-    let homes = |ids: &[Id]| -> Vec<Id> { ids.iter().map(|&id| frozen.values[id].home).collect() };
-    let inputs: Vec<Id> = homes(&frozen.inputs);
+    let all = split::crossing(&frozen, frozen.cut);
     let (before, after) = frozen.calls.split_at(frozen.cut);
-    let head = plan_half(shaped, &frozen, before, &inputs, &crossing);
-    let tail = plan_half(shaped, &frozen, after, &crossing, &homes(&frozen.outputs));
+    // The head reads the inputs where the caller has them.
+    let crossing: Vec<Id> = all.iter().copied().filter(|id| !frozen.inputs.contains(id)).collect();
+    let head = plan_half(shaped, &frozen, before, &[], &crossing, &frozen.inputs);
+    let outputs: Vec<Id> = frozen.outputs.iter().map(|&id| frozen.values[id].home).collect();
+    let tail = plan_half(shaped, &frozen, after, &all, &outputs, &[]);
     PlannedFrozen { frozen, head, tail, crossing }
 }
 
-/// Plans some calls, before which some buffers are filled and after which some are taken.
-fn plan_half(shaped: &Shaped, frozen: &Frozen, calls: &[Call], filled: &[Id], taken: &[Id]) -> Half {
+/// Plans some calls, before which some buffers are filled, after which some are taken, and which lie not in the arena where they are lent.
+fn plan_half(shaped: &Shaped, frozen: &Frozen, calls: &[Call], filled: &[Id], taken: &[Id], lent: &[Id]) -> Half {
     /// What lies in a storage: the buffer of a value, or what a node saves.
     #[derive(Clone, Copy, PartialEq, Eq, Hash)]
     enum Held {
@@ -144,8 +145,10 @@ fn plan_half(shaped: &Shaped, frozen: &Frozen, calls: &[Call], filled: &[Id], ta
         touch(Held::Value(id), 0);
     }
     for (i, call) in calls.iter().enumerate() {
-        for &id in call.inputs.iter().chain([&call.output]) {
-            touch(Held::Value(frozen.values[id].home), i + 1);
+        for id in call.inputs.iter().chain([&call.output]).map(|&id| frozen.values[id].home) {
+            if !lent.contains(&id) {
+                touch(Held::Value(id), i + 1);
+            }
         }
         let own = call.saves.then_some(call.fused.main).filter(|&node| !shaped.nodes[node].op.saved().is_empty());
         for node in own.into_iter().chain(call.indices) {

@@ -33,6 +33,13 @@ pub struct Span {
     per_sample: bool,
 }
 
+impl Span {
+    /// Whether it holds nothing.
+    pub const fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
 /// The floats `start..end` of each sample. In memory the samples of one value follow each other: with `fixed` floats
 /// before, and `batch` samples, it is `fixed + start * batch .. fixed + end * batch`.
 ///

@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::arena::{Arena, ArenaSize, Span};
+use crate::arena::{Arena, ArenaSize, Samples, Span};
 use crate::buffer::Buffer;
 use crate::error::{Error, Role};
 use crate::kernels::Context;
@@ -18,7 +18,7 @@ use crate::parallel::{self, Disjoint};
 use crate::simd::Isa;
 use crate::stored::Stored;
 use crate::tensors::Tensors;
-use crate::views::{Outputs, Views};
+use crate::views::{MOST, Outputs, Views};
 use crate::workspaces::Workspaces;
 
 /// What the macro knows about a network's inference program.
@@ -33,7 +33,8 @@ pub struct FrozenInfo {
     pub head: ArenaSize,
     /// Floats of activations of the second half.
     pub tail: ArenaSize,
-    /// What the first half leaves to the second: where it lies in the arena of each.
+    /// What the first half leaves to the second: where it lies in the arena of each. Inputs that the second half takes are not
+    /// among them ([`ValueInfo::frozen`](crate::ValueInfo::frozen)).
     pub crossing: &'static [(Span, Span)],
     /// Samples that go through the second half together, at most.
     pub tail_batch: usize,
@@ -51,8 +52,8 @@ pub trait Freeze: Network {
     /// Tensors that cannot be read.
     fn pack(tensors: &mut Tensors<'_>, packed: &mut [f32]) -> Result<(), Error>;
 
-    /// Runs the first half.
-    fn head_pass(context: &mut Context, packed: &[f32], arena: &mut Arena);
+    /// Runs the first half for one sample: `inputs` are its floats, input by input.
+    fn head_pass(context: &mut Context, packed: &[f32], inputs: &[&[f32]], arena: &mut Arena);
 
     /// Runs the second half.
     fn tail_pass(context: &mut Context, packed: &[f32], arena: &mut Arena);
@@ -103,6 +104,8 @@ struct Workspace {
 struct Head {
     context: Context,
     arena: Arena,
+    /// A sample of every input whose floats do not lie side by side.
+    copies: Vec<Vec<f32>>,
 }
 
 impl<N: Freeze> Frozen<N> {
@@ -211,13 +214,13 @@ impl<N: Freeze> Frozen<N> {
             let head = workspace.head();
             head.context.begin(isa);
             head.arena.prepare(info.name, frozen.head, 1)?;
-            sample.write(&mut head.arena, info.inputs, |value| value.frozen);
-            N::head_pass(&mut head.context, &self.packed, &mut head.arena);
+            let mut inputs = [&[][..]; MOST];
+            sample.read(&mut inputs);
+            let inputs = &inputs[..info.inputs.len()];
+            N::head_pass(&mut head.context, &self.packed, inputs, &mut head.arena);
             let Workspace { heads, context, tail } = workspace;
-            for &(from, to) in frozen.crossing {
-                let [to] = tail.get([to]);
-                to.copy_from_slice(heads[0].arena.view(from));
-            }
+            // SAFETY: the tail is prepared for this one sample.
+            unsafe { cross::<N>(inputs, &heads[0].arena, &tail.samples(), 0) };
             context.begin(isa);
             N::tail_pass(context, &self.packed, tail);
             prediction.read(tail, info.outputs, |value| value.frozen);
@@ -280,6 +283,8 @@ impl<N: Freeze> Frozen<N> {
         }
         for head in &mut workspace.heads[..needed] {
             head.arena.prepare(info.name, frozen.head, 1)?;
+            head.copies.resize_with(info.inputs.len(), Vec::new);
+            inputs.reserve(info.name, info.inputs, &mut head.copies)?;
         }
         let Workspace { heads, tail, .. } = workspace;
         let samples = tail.samples();
@@ -287,14 +292,13 @@ impl<N: Freeze> Frozen<N> {
         let run = |worker: usize, sample: usize| {
             // SAFETY: no two tasks with the same worker run at once.
             let head = unsafe { &mut heads.slice(worker..worker + 1)[0] };
-            inputs.write_samples(first + sample, &mut head.arena, info.inputs, |value| value.frozen);
+            let mut floats = [&[][..]; MOST];
+            inputs.sample(first + sample, &mut head.copies, &mut floats);
+            let floats = &floats[..info.inputs.len()];
             head.context.begin(isa);
-            N::head_pass(&mut head.context, &self.packed, &mut head.arena);
-            for &(from, to) in frozen.crossing {
-                // SAFETY: every task writes a sample of its own.
-                let to = unsafe { samples.get(to, sample) };
-                to.copy_from_slice(head.arena.view(from));
-            }
+            N::head_pass(&mut head.context, &self.packed, floats, &mut head.arena);
+            // SAFETY: every task writes a sample of its own.
+            unsafe { cross::<N>(floats, &head.arena, &samples, sample) };
         };
         parallel::for_each_worker(shared, run);
         for sample in shared..count {
@@ -306,6 +310,20 @@ impl<N: Freeze> Frozen<N> {
     /// Gives the memory of idle workspaces back. The next call allocates again.
     pub fn release_workspaces(&self) {
         self.workspaces.clear();
+    }
+}
+
+/// Copies what the second half takes: a sample's inputs, and what the first half made of them.
+///
+/// # Safety
+///
+/// Nobody else uses this sample of the second half's values meanwhile.
+unsafe fn cross<N: Freeze>(inputs: &[&[f32]], head: &Arena, tail: &Samples<'_>, sample: usize) {
+    let made = N::FROZEN.crossing.iter().map(|&(from, to)| (head.view(from), to));
+    let given = inputs.iter().zip(N::INFO.inputs).map(|(&floats, value)| (floats, value.frozen));
+    for (from, to) in made.chain(given.filter(|(_, to)| !to.is_empty())) {
+        // SAFETY: the caller's promise.
+        unsafe { tail.get(to, sample) }.copy_from_slice(from);
     }
 }
 

@@ -54,8 +54,8 @@ pub struct ValueInfo {
     /// pass begins and overlaps no output and nothing that the backward pass reads; outputs that are one value under
     /// several names share it. An input's gradient is valid after a backward pass that was asked for it.
     pub gradient: Span,
-    /// Where it lies when the network is frozen: an input in the arena of the first half of the inference program, an
-    /// output in that of the second.
+    /// Where it lies in the arena of the second half of the inference program. The first half reads an input where the
+    /// caller has it; one that the second half does not take has no floats there.
     pub frozen: Span,
 }
 

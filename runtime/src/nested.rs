@@ -41,12 +41,24 @@ mod sealed {
 pub trait Sample: Copy {
     /// Copies the sample into an arena that is prepared for a batch of one.
     fn write(self, arena: &mut Arena, values: &'static [ValueInfo], place: Place);
+
+    /// The floats of every array, where they lie.
+    fn read<'s>(self, samples: &mut [&'s [f32]])
+    where
+        Self: 's;
 }
 
 impl<T: Nested> Sample for &T {
     fn write(self, arena: &mut Arena, values: &'static [ValueInfo], place: Place) {
         let [floats] = arena.get([place(&values[0])]);
         floats.copy_from_slice(self.flat());
+    }
+
+    fn read<'s>(self, samples: &mut [&'s [f32]])
+    where
+        Self: 's,
+    {
+        samples[0] = self.flat();
     }
 }
 
@@ -103,6 +115,13 @@ macro_rules! tuples {
         impl<$($T: Sample),+> Sample for ($($T,)+) {
             fn write(self, arena: &mut Arena, values: &'static [ValueInfo], place: Place) {
                 $(self.$axis.write(arena, &values[$axis..$axis + 1], place);)+
+            }
+
+            fn read<'s>(self, samples: &mut [&'s [f32]])
+            where
+                Self: 's,
+            {
+                $(self.$axis.read(&mut samples[$axis..$axis + 1]);)+
             }
         }
 

@@ -48,8 +48,20 @@ pub trait Views<'a>: Sized + Sync {
     /// there. Of several that have one place, each is added to those before.
     fn write(&self, arena: &mut Arena, values: &'static [ValueInfo], place: Place, add: bool);
 
-    /// Copies as many samples as the arena is prepared for, the first of which is number `first`, into an arena.
-    fn write_samples(&self, first: usize, arena: &mut Arena, values: &'static [ValueInfo], place: Place);
+    /// Makes room in `copies`, one for each array, for a sample of those whose samples are not one run of floats.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] where there is no memory for it.
+    fn reserve(
+        &self,
+        network: &'static str,
+        values: &'static [ValueInfo],
+        copies: &mut [Vec<f32>],
+    ) -> Result<(), Error>;
+
+    /// Sample number `index` of every array: where it lies or, where that is not one run of floats, copied.
+    fn sample<'s>(&'s self, index: usize, copies: &'s mut [Vec<f32>], samples: &mut [&'s [f32]]);
 
     /// Views of the values in an arena.
     fn read(arena: &'a Arena, values: &'static [ValueInfo], place: Place) -> Self;
@@ -85,9 +97,36 @@ impl<'a, D: Axes> Views<'a> for ArrayView<'a, f32, D> {
         }
     }
 
-    fn write_samples(&self, first: usize, arena: &mut Arena, values: &'static [ValueInfo], place: Place) {
-        let samples = self.slice_axis(Axis(0), Slice::from(first..first + arena.batch()));
-        samples.write(arena, values, place, false);
+    fn reserve(
+        &self,
+        network: &'static str,
+        values: &'static [ValueInfo],
+        copies: &mut [Vec<f32>],
+    ) -> Result<(), Error> {
+        if self.slice_axis(Axis(0), Slice::from(..1)).as_slice().is_some() {
+            return Ok(());
+        }
+        let (len, copy) = (values[0].len(), &mut copies[0]);
+        copy.clear();
+        copy.try_reserve_exact(len).map_err(|_| Error::TooLarge {
+            network,
+            what: "a copy of a sample",
+            batch: Some(1),
+            bytes: len.checked_mul(4),
+        })
+    }
+
+    fn sample<'s>(&'s self, index: usize, copies: &'s mut [Vec<f32>], samples: &mut [&'s [f32]]) {
+        let sample = self.slice_axis(Axis(0), Slice::from(index..index + 1));
+        samples[0] = match sample.to_slice() {
+            Some(floats) => floats,
+            None => {
+                let copy = &mut copies[0];
+                copy.clear();
+                copy.extend(&sample);
+                copy
+            }
+        };
     }
 
     fn read(arena: &'a Arena, values: &'static [ValueInfo], place: Place) -> Self {
@@ -206,8 +245,22 @@ macro_rules! tuples {
                 })+
             }
 
-            fn write_samples(&self, first: usize, arena: &mut Arena, values: &'static [ValueInfo], place: Place) {
-                $(self.$axis.write_samples(first, arena, &values[$axis..$axis + 1], place);)+
+            fn reserve(
+                &self,
+                network: &'static str,
+                values: &'static [ValueInfo],
+                copies: &mut [Vec<f32>],
+            ) -> Result<(), Error> {
+                $(self.$axis.reserve(network, &values[$axis..$axis + 1], &mut copies[$axis..$axis + 1])?;)+
+                Ok(())
+            }
+
+            fn sample<'s>(&'s self, index: usize, copies: &'s mut [Vec<f32>], samples: &mut [&'s [f32]]) {
+                $(
+                    let (copy, copies) = copies.split_at_mut(1);
+                    self.$axis.sample(index, copy, &mut samples[$axis..$axis + 1]);
+                )+
+                debug_assert!(copies.is_empty());
             }
 
             fn read(arena: &'a Arena, values: &'static [ValueInfo], place: Place) -> Self {
@@ -254,8 +307,10 @@ macro_rules! tuples {
         }
     };
 }
-/// Calls a macro once for each length of tuple, 2 to 32, with `type index` pairs. 32 is the most inputs or outputs that the compiler
-/// lets a spec have.
+/// The most inputs or outputs that the compiler lets a spec have.
+pub(crate) const MOST: usize = 32;
+
+/// Calls a macro once for each length of tuple, 2 to [`MOST`], with `type index` pairs.
 macro_rules! for_tuples {
     ($each:ident) => {
         for_tuples!(@ $each A 0 B 1; C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20

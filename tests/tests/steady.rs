@@ -1,7 +1,7 @@
 //! What holds for a compiled network as a whole: results that do not depend on threads, agreement of instruction sets, loops that
 //! allocate nothing, memory that is not on the stack.
 
-use castnet::ndarray::{Array4, Axis};
+use castnet::ndarray::{Array4, Axis, s};
 use castnet::simd::{Isa, with_isa};
 use castnet::{Network, Sgd, Tape, Trainer, parallel, zeroed};
 use castnet_tests::allocations;
@@ -105,6 +105,34 @@ struct Deep;
 "#)]
 struct Random;
 
+/// Two inputs, of which the layers that take a batch together need both.
+#[castnet::network(spec = r#"
+    [network]
+    inputs = { image = [2, 5, 6], context = [300] }
+    loss = "mse"
+
+    [[layer]]
+    name = "conv"
+    type = "conv2d"
+    input = "image"
+    out_channels = 4
+    kernel_size = 3
+
+    [[layer]]
+    type = "flatten"
+
+    [[layer]]
+    name = "all"
+    type = "concat"
+    inputs = ["flatten1", "context"]
+
+    [[layer]]
+    name = "fc"
+    type = "linear"
+    out_features = 200
+"#)]
+struct TwoInputs;
+
 /// Images without a pattern.
 fn images(shape: (usize, usize, usize, usize)) -> Array4<f32> {
     let mut state = 1u32;
@@ -124,6 +152,34 @@ where
     let losses = (0..4).map(|_| trainer.step(images.view(), &labels).expect("a step")).collect();
     let bits = trainer.network().parameters().iter().map(|x| x.to_bits()).collect();
     (losses, bits)
+}
+
+#[test]
+fn frozen_networks_read_views_of_any_strides() {
+    let digits = images((5, 28, 1, 28)).permuted_axes([0, 2, 3, 1]);
+    let model = LeNet5::new(1).freeze();
+    let plain = digits.as_standard_layout();
+    assert!(!digits.is_standard_layout());
+    assert_eq!(model.forward(digits.view()).unwrap(), model.forward(plain.view()).unwrap());
+    // Every second sample, which lies as it should, of a batch that does not.
+    let halves = plain.slice(s![..;2, .., .., ..]);
+    assert_eq!(model.forward(halves).unwrap(), model.forward(plain.view()).unwrap().slice(s![..;2, ..]));
+
+    let model = TwoInputs::new(1).freeze();
+    let (first, second) = (images((35, 6, 5, 2)).reversed_axes(), images((35, 300, 1, 1)));
+    let first = first.permuted_axes([3, 0, 1, 2]);
+    let second = second.into_shape_with_order((35, 300)).unwrap();
+    let second = second.slice(s![.., ..;-1]);
+    let plain = (first.as_standard_layout(), second.as_standard_layout());
+    let outputs = model.forward((first.view(), second)).unwrap();
+    assert_eq!(outputs, model.forward((plain.0.view(), plain.1.view())).unwrap());
+    let (mut image, mut context) = ([[[0.0; 6]; 5]; 2], [0.0; 300]);
+    image
+        .as_flattened_mut()
+        .as_flattened_mut()
+        .copy_from_slice(first.index_axis(Axis(0), 34).to_owned().as_standard_layout().as_slice().unwrap());
+    context.copy_from_slice(plain.1.row(34).as_slice().unwrap());
+    assert_eq!(model.predict((&image, &context))[..], outputs.row(34).as_slice().unwrap()[..]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::layers::Offsets;
 use super::names::Names;
 use super::passes::{LONGEST, place_tokens};
 use crate::layout::{Call, Frozen, Id};
-use crate::memory::{Half, PlannedFrozen};
+use crate::memory::{Half, Place, PlannedFrozen};
 use crate::shape::Shaped;
 use crate::source::Source;
 use crate::split::TAIL_BATCH;
@@ -31,26 +31,21 @@ pub(super) fn emit(
 
     let (head, tail) = frozen.calls.split_at(frozen.cut);
     let (emitted_head, emitted_tail) = calls.split_at(frozen.cut);
-    let head = pass(
+    let statements = |half: &Half, calls: &[Call], emitted: &[Emitted]| -> Vec<TokenStream> {
+        calls.iter().zip(emitted).map(|(call, emitted)| statement(names, frozen, half, call, emitted)).collect()
+    };
+    let (head, head_parts) = pass(
         "head_pass",
         "The layers that samples go through one by one.",
-        names,
-        frozen,
-        &planned.head,
-        head,
-        emitted_head,
+        Some(quote!(&[&[f32]])),
+        &statements(&planned.head, head, emitted_head),
     );
-    let tail = pass(
+    let (tail, tail_parts) = pass(
         "tail_pass",
         "The layers that a batch goes through together.",
-        names,
-        frozen,
-        &planned.tail,
-        tail,
-        emitted_tail,
+        None,
+        &statements(&planned.tail, tail, emitted_tail),
     );
-    let (head, head_parts) = head;
-    let (tail, tail_parts) = tail;
     items.extend([head_parts, tail_parts]);
     let (tensors, packed) = if packs.is_empty() {
         (format_ident!("_tensors"), format_ident!("_packed"))
@@ -97,69 +92,77 @@ fn info(planned: &PlannedFrozen, emitter: &Emitter<'_>) -> TokenStream {
     }
 }
 
-/// The place of an input in the head's arena, or of an output in the tail's.
-pub(super) fn place(planned: &PlannedFrozen, half: &Half, id: Id) -> TokenStream {
-    place_tokens(half.places[&planned.frozen.values[id].home])
+/// The place of an input or of an output in the tail's arena; of no floats where the tail does not take it.
+pub(super) fn place(planned: &PlannedFrozen, id: Id) -> TokenStream {
+    let place = planned.tail.places.get(&planned.frozen.values[id].home);
+    place_tokens(place.copied().unwrap_or(Place::PerSample(0, 0)))
 }
 
-/// A pass: a function of the trait, and the functions that it calls where it is long.
+/// A pass: a function of the trait, and the functions that it calls where it is long. `inputs` is the type of what lies not in the arena.
 fn pass(
     function: &str,
     doc: &str,
-    names: &Names,
-    frozen: &Frozen,
-    half: &Half,
-    calls: &[Call],
-    emitted: &[Emitted],
+    inputs: Option<TokenStream>,
+    statements: &[TokenStream],
 ) -> (TokenStream, TokenStream) {
-    let statements: Vec<TokenStream> =
-        calls.iter().zip(emitted).map(|(call, emitted)| statement(names, frozen, half, call, emitted)).collect();
     let write = |name: &Ident, doc: &str, body: &TokenStream| {
         let word = |word: &str| if mentions(body, word) { format_ident!("{word}") } else { format_ident!("_{word}") };
         let (context, packed, arena) = (word("context"), word("packed"), word("arena"));
+        let inputs = inputs.as_ref().map(|of| {
+            let inputs = word("inputs");
+            quote!(#inputs: #of,)
+        });
         let doc = format!(" {doc}");
         quote! {
             #[doc = #doc]
-            fn #name(#context: &mut castnet::Context, #packed: &[f32], #arena: &mut castnet::Arena) {
+            fn #name(#context: &mut castnet::Context, #packed: &[f32], #inputs #arena: &mut castnet::Arena) {
                 #body
             }
         }
     };
     let name = format_ident!("{function}");
     if statements.len() <= LONGEST {
-        return (write(&name, doc, &statements.into_iter().collect()), TokenStream::new());
+        return (write(&name, doc, &statements.iter().cloned().collect()), TokenStream::new());
     }
     let mut parts = TokenStream::new();
     let mut all = TokenStream::new();
     let count = statements.len().div_ceil(LONGEST);
+    let passed = inputs.as_ref().map(|_| quote!(inputs,));
     for (i, statements) in statements.chunks(LONGEST).enumerate() {
         let part = format_ident!("{function}_{}", i + 1);
         let doc = format!("{doc} Part {} of {count}.", i + 1);
         parts.extend(write(&part, &doc, &statements.iter().cloned().collect()));
-        all.extend(quote!(#part(context, packed, arena);));
+        all.extend(quote!(#part(context, packed, #passed arena);));
     }
     (write(&name, doc, &all), parts)
 }
 
-/// One call: the buffers it takes, and the call.
+/// One call: the buffers it takes, and the call. What has no place in the arena is an input that the caller has lent.
 fn statement(names: &Names, frozen: &Frozen, half: &Half, call: &Call, emitted: &Emitted) -> TokenStream {
     let home = |id: Id| frozen.values[id].home;
     let mut buffers: Vec<Id> = Vec::new();
     for id in call.inputs.iter().chain([&call.output]).map(|&id| home(id)) {
-        if !buffers.contains(&id) {
+        if !buffers.contains(&id) && half.places.contains_key(&id) {
             buffers.push(id);
         }
     }
     let mut variables: Vec<Ident> = buffers.iter().map(|&id| names.frozen(frozen, id)).collect();
     let mut places: Vec<TokenStream> = buffers.iter().map(|id| place_tokens(half.places[id])).collect();
-    let mut arguments: Vec<Ident> =
-        call.inputs.iter().chain([&call.output]).map(|&id| names.frozen(frozen, home(id))).collect();
+    let argument = |id: Id| match frozen.inputs.iter().position(|&input| input == id) {
+        Some(number) if !half.places.contains_key(&id) => {
+            let number = int(number);
+            quote!(inputs[#number])
+        }
+        _ => names.frozen(frozen, id).to_token_stream(),
+    };
+    let mut arguments: Vec<TokenStream> =
+        call.inputs.iter().chain([&call.output]).map(|&id| argument(home(id))).collect();
     let own = Some(call.fused.main).filter(|node| call.saves && half.saved.contains_key(node));
     for node in own.into_iter().chain(call.indices) {
         let name = names.variable(crate::program::What::Saved(node));
         variables.push(name.clone());
         places.push(place_tokens(half.saved[&node]));
-        arguments.push(name);
+        arguments.push(name.to_token_stream());
     }
     let (function, packed) = (&emitted.run, emitted.pack.is_some().then(|| quote!(packed,)));
     quote! {

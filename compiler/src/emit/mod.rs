@@ -286,11 +286,11 @@ fn emit_info(compiled: &Compiled, _source: &Source, offsets: &Offsets, name: &Id
     };
     let (e, t) = (&evaluation.program, &training.program);
     let inputs = shaped.header.inputs.iter().zip(&shaped.inputs).enumerate().map(|(i, (input, shape))| {
-        let frozen = frozen::place(inference, &inference.head, inference.frozen.inputs[i]);
+        let frozen = frozen::place(inference, inference.frozen.inputs[i]);
         value(&input.name, shape, [e.inputs[i], t.inputs[i], t.input_gradients[i]], frozen)
     });
     let outputs = shaped.outputs.iter().enumerate().map(|(i, &output): (usize, &ValueId)| {
-        let frozen = frozen::place(inference, &inference.tail, inference.frozen.outputs[i]);
+        let frozen = frozen::place(inference, inference.frozen.outputs[i]);
         value(shaped.name(output), shaped.shape(output), [e.outputs[i], t.outputs[i], t.output_gradients[i]], frozen)
     });
     let parameters = shaped.nodes.iter().zip(&offsets.parameters).flat_map(|(node, places)| {

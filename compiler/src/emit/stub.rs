@@ -69,7 +69,7 @@ pub fn stub(item: &Item, errors: &[(Span, String)], files: &Files) -> TokenStrea
                     ::core::result::Result::Ok(())
                 }
 
-                fn head_pass(_: &mut castnet::Context, _: &[f32], _: &mut castnet::Arena) {}
+                fn head_pass(_: &mut castnet::Context, _: &[f32], _: &[&[f32]], _: &mut castnet::Arena) {}
 
                 fn tail_pass(_: &mut castnet::Context, _: &[f32], _: &mut castnet::Arena) {}
             }
