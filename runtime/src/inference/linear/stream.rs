@@ -1,6 +1,6 @@
 //! One row: bound by reading the weights, each of which is used once.
 
-use super::{Layer, SLICE, TASK, clamped, cut, slices};
+use super::{Layer, TASK, clamped, cut, slices};
 use crate::inference::blocked::BLOCK;
 use crate::inference::tile::unroll;
 use crate::kernels::Context;
@@ -11,13 +11,13 @@ use crate::simd::{Kernel, Simd, dispatch};
 /// these being done in each.
 const STREAMS: usize = 8;
 
-/// Inputs before the use of their weights, at which these are fetched: 16 KiB for eight blocks. Twice as many leave the first cache
-/// before they are used, which costs weights that lie in the second 40 % of their speed.
-const AHEAD: usize = 32;
-const _: () = assert!(AHEAD <= SLICE);
-
 /// Floats of weights for each thread above which a second cache (2 MiB) keeps too little of them to matter from one run to the next.
 const KEPT: usize = 4 << 20;
+
+/// Inputs before the use of their weights, at which these are fetched where there are more than [`KEPT`]: the hardware follows these
+/// few streams nearly as fast by itself (2 % slower), and every fetch takes the place of a load, of which there is one for a
+/// multiply-add: weights that lie in the second cache are read 20 % faster without, those in the first 45 %.
+const FAR: usize = 32;
 
 impl Layer<'_> {
     /// One row.
@@ -119,17 +119,16 @@ impl<'a> Stream<'a> {
         self.layer.weights(block, start).wrapping_add(lane)
     }
 
-    /// The sums of a group's `Q` vectors over a slice. `next` are the weights that are used after these.
+    /// The sums of a group's `Q` vectors over a slice, with weights fetched `AHEAD` inputs before their use if that is not 0.
     ///
     /// # Safety
     /// The group's vectors lie in the blocks that [`Stream::new`] was given.
     #[inline(always)]
-    unsafe fn sums<S: Simd, const Q: usize>(&self, simd: S, group: Group, slice: usize, next: *const f32) {
+    unsafe fn sums<S: Simd, const Q: usize, const AHEAD: usize>(&self, simd: S, group: Group, slice: usize) {
         let layer = self.layer;
         let stride = layer.op.block_len();
         let slices = slices(self.input.len());
         let input = &self.input[cut(self.input.len(), slices, slice)[0]..cut(self.input.len(), slices, slice)[1]];
-        let near = input.len().saturating_sub(AHEAD);
         let mut weights = self.weights::<S>(group, slice);
         let mut sums = [simd.zero(); Q];
         // SAFETY: there are weights for each of these inputs and vectors, biases for the vectors; and the caller's promise.
@@ -139,20 +138,16 @@ impl<'a> Stream<'a> {
                 let bias = layer.packed[block * BLOCK + lane..].as_ptr();
                 unroll!(J < Q, { sums[J] = simd.load_ptr(bias.wrapping_add(J * S::LANES)) });
             }
-            // The last inputs' fetches are the first ones of what comes next.
-            for (input, mut ahead) in [(&input[..near], weights.wrapping_add(AHEAD * BLOCK)), (&input[near..], next)] {
-                for x in input {
-                    let x = simd.splat_ptr(x);
-                    unroll!(J < Q, {
-                        let at = J * S::LANES / BLOCK * stride + J * S::LANES % BLOCK;
-                        if (J * S::LANES).is_multiple_of(BLOCK) {
-                            simd.prefetch(ahead.wrapping_add(at));
-                        }
-                        sums[J] = simd.mul_add(x, simd.load_ptr(weights.wrapping_add(at)), sums[J]);
-                    });
-                    weights = weights.wrapping_add(BLOCK);
-                    ahead = ahead.wrapping_add(BLOCK);
-                }
+            for x in input {
+                let x = simd.splat_ptr(x);
+                unroll!(J < Q, {
+                    let at = J * S::LANES / BLOCK * stride + J * S::LANES % BLOCK;
+                    if AHEAD > 0 && (J * S::LANES).is_multiple_of(BLOCK) {
+                        simd.prefetch(weights.wrapping_add(at + AHEAD * BLOCK));
+                    }
+                    sums[J] = simd.mul_add(x, simd.load_ptr(weights.wrapping_add(at)), sums[J]);
+                });
+                weights = weights.wrapping_add(BLOCK);
             }
             if slices == 1 {
                 let [block, lane] = self.place::<S>(group.first);
@@ -180,21 +175,21 @@ impl Kernel for Stream<'_> {
         let vectors = (self.blocks[1] - self.blocks[0]) * BLOCK / S::LANES;
         let slices = slices(self.input.len());
         let units = groups(vectors) * slices;
+        let far = (self.blocks[1] - self.blocks[0]) * self.layer.op.block_len() > KEPT;
         let unit = |turn: usize| {
             let index = if self.backwards { units - 1 - turn } else { turn };
             (group(index / slices, vectors), index % slices)
         };
         for turn in 0..units {
             let (group, slice) = unit(turn);
-            let (next_group, next_slice) = unit((turn + 1).min(units - 1));
-            let next = self.weights::<S>(next_group, next_slice);
             // SAFETY: the blocks are ours.
             unsafe {
                 match group.count {
-                    1 => self.sums::<S, 1>(simd, group, slice, next),
-                    2 => self.sums::<S, 2>(simd, group, slice, next),
-                    4 => self.sums::<S, 4>(simd, group, slice, next),
-                    _ => self.sums::<S, STREAMS>(simd, group, slice, next),
+                    1 => self.sums::<S, 1, 0>(simd, group, slice),
+                    2 => self.sums::<S, 2, 0>(simd, group, slice),
+                    4 => self.sums::<S, 4, 0>(simd, group, slice),
+                    _ if far => self.sums::<S, STREAMS, FAR>(simd, group, slice),
+                    _ => self.sums::<S, STREAMS, 0>(simd, group, slice),
                 }
             }
         }
