@@ -229,25 +229,40 @@ impl<const N: usize, const C: usize, const X: usize> Kernel for Tiles<'_, N, C, 
 /// What is fetched into the second cache while a tile is summed: a line each step.
 ///
 /// Weights that lie beyond it are used once a run by few tiles. Fetched in the order of their use, a step would wait for them at the
-/// first tile and the memory for the steps of the others; so each tile fetches its share of the next blocks' weights.
+/// first tile and the memory for the steps of the others; so each tile fetches its share of the next blocks' weights. It does so in
+/// [`STREAMS`] places by turns: the processor's own prefetcher follows lines within a page of 4 KiB, and a page that lasts four times as
+/// long gives it the time (15 to 20 % more bytes in a nanosecond than line after line, nearly what reading alone gets).
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
     from: *const f32,
-    /// Floats from a step's line to the next one's.
-    step: usize,
+    /// Floats from a step's line to the next one's, three times of four.
+    jump: usize,
+    /// The same from the last place back to the first.
+    back: usize,
 }
+
+/// Places in which weights are fetched by turns.
+const STREAMS: usize = 4;
 
 impl Ahead {
     /// Nothing worth mentioning: the same line again and again.
     pub(super) fn nothing(weights: *const f32) -> Self {
-        Ahead { from: weights, step: 0 }
+        Ahead { from: weights, jump: 0, back: 0 }
     }
 
-    /// The share of one of `tiles` tiles: `len` floats are fetched by all of them, in `steps` steps each.
-    fn share(next: *const f32, len: usize, tile: usize, tiles: usize, steps: usize) -> Self {
+    /// The share of one of `tiles` tiles: `len` floats are fetched by all of them, in as many steps each as there are `taps`.
+    fn share(next: *const f32, len: usize, tile: usize, tiles: usize, taps: &Taps) -> Self {
+        let steps = taps.depth * taps.kernel[0] * taps.kernel[1];
         // Of a single tile's two lines a step the nearer prefetch brings what this leaves.
         let step = (len / (tiles * steps).max(1)).min(BLOCK);
-        Ahead { from: next.wrapping_add(len / tiles * tile), step }
+        let from = next.wrapping_add(len / tiles * tile);
+        if [taps.depth, taps.lanes, taps.first].iter().all(|lanes| lanes.is_multiple_of(STREAMS)) {
+            let jump = steps * step / STREAMS;
+            Ahead { from, jump, back: step.wrapping_sub((STREAMS - 1) * jump) }
+        } else {
+            // A run of lanes would end between two places.
+            Ahead { from, jump: step, back: step }
+        }
     }
 }
 
@@ -278,7 +293,7 @@ unsafe fn walk<S: Simd, const N: usize, const C: usize, const X: usize, const Q:
                 Ahead::nothing(weights)
             } else {
                 let index = down * strip.tiles[1] + across;
-                Ahead::share(next, blocks * strip.weight_block, index, tiles, strip.weight_block / BLOCK)
+                Ahead::share(next, blocks * strip.weight_block, index, tiles, &strip.taps)
             };
             let at = |stride: [usize; 2]| down * rows * stride[0] + across * C * stride[1];
             // SAFETY: every pixel, tap, weight and bias that is touched belongs to the strip, as `run`'s caller promised.
@@ -370,7 +385,7 @@ pub(super) unsafe fn accumulate<S: Simd, const N: usize, const C: usize, const Q
             let mut tap = row;
             for _ in 0..taps.kernel[1] {
                 let mut lane = tap;
-                for _ in 0..lanes {
+                for step in 0..lanes {
                     // SAFETY: the caller vouches for all taps and weights.
                     unsafe {
                         let mut factors = [simd.zero(); Q];
@@ -385,7 +400,7 @@ pub(super) unsafe fn accumulate<S: Simd, const N: usize, const C: usize, const Q
                         // One vector a step leaves no room for it.
                         if Q > 1 {
                             simd.prefetch_far(far);
-                            far = far.wrapping_add(ahead.step);
+                            far = far.wrapping_add(if step % STREAMS < STREAMS - 1 { ahead.jump } else { ahead.back });
                         }
                         unroll!(I < N, {
                             let value =
