@@ -4,6 +4,7 @@
 //! (`castnet::inference::Blocked`); everything else lies as PyTorch has it. Where the two meet, a conversion is put in.
 
 use crate::cost::{Algorithm, Work};
+use crate::flattened;
 use crate::fuse::{Fused, FusedGraph, fuse};
 use crate::graph::ValueId;
 use crate::ops::{Convolution, Role};
@@ -140,6 +141,7 @@ pub fn freeze(shaped: &Shaped) -> Frozen {
     pooled::fold(shaped, &values, &mut calls, &outputs);
     place_concatenations(&mut values, &mut calls);
     share_halos(&mut values);
+    flattened::take_blocked(&values, &mut calls, &outputs);
     let whole_batch = shaped.nodes.iter().any(|node| node.op.evaluates_as_trained());
     let mut frozen = Frozen { values, calls, inputs, outputs, cut: 0, whole_batch };
     frozen.cut = split::cut(shaped, &frozen);

@@ -9,6 +9,7 @@ pub mod blocks;
 pub mod cost;
 pub mod diagnostic;
 pub mod emit;
+mod flattened;
 pub mod fuse;
 pub mod gradient;
 pub mod graph;

@@ -163,7 +163,7 @@ fn dense(filter: &str, [inputs, outputs]: [usize; 2], rows: usize) -> Option<Lay
     if !title.contains(filter) {
         return None;
     }
-    let op = PackedLinear { in_features: inputs, out_features: outputs, activation: Some(Activation::Relu) };
+    let op = PackedLinear { in_features: inputs, out_features: outputs, map: None, activation: Some(Activation::Relu) };
     let mut packed = Buffer::zeroed(linear::packed_len(&op));
     linear::pack(&op, &Weights::new(&values(op.weight_len()), None), &mut packed);
     let input = values(rows * inputs);

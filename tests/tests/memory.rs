@@ -14,9 +14,6 @@ const FILE: &str = "CASTNET_TEST_WEIGHTS";
 /// Beside packed weights and activations: the program, its threads, the image, and what packing needs.
 const BESIDE: usize = 10_000_000;
 
-/// Which pages of the program are in memory differs from machine to machine.
-const SLACK: usize = 1_000_000;
-
 /// What huge pages add that nobody has asked for: a heap and a stack are rounded up to 2 MiB each.
 fn unasked() -> usize {
     let setting = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
@@ -60,7 +57,7 @@ fn in_a_process_of_its_own(file: &Path) {
         "{before} bytes at the start, {loaded} with weights, {peak} in the end; {packed} of packed weights, {arena} of activations"
     );
     let beside = peak.saturating_sub(packed + arena);
-    assert!(beside < BESIDE + SLACK + unasked(), "{beside} bytes beside weights and activations");
+    assert!(beside < BESIDE + unasked(), "{beside} bytes beside weights and activations");
 }
 
 /// The most bytes that this process ever had in memory.

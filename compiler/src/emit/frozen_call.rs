@@ -323,7 +323,16 @@ impl<'a> Emitter<'a> {
         };
         let op = self.names.constant(main, "_FROZEN");
         let (in_features, out_features, activation) = (int(in_features), int(out_features), self.activation(call));
-        let doc = self.doc(call, "a product with packed weights");
+        let value = &self.frozen.values[call.inputs[0]];
+        // A map of one pixel lies in both layouts alike.
+        let (map, what) = match (value.layout, value.sizes) {
+            (Layout::Blocked { .. }, sizes @ [_, height, width]) if height * width > 1 => {
+                let sizes = ints(&sizes);
+                (quote!(Some(#sizes)), "a product with weights that are packed in the order of the blocked map")
+            }
+            _ => (quote!(None), "a product with packed weights"),
+        };
+        let doc = self.doc(call, what);
         let run = self.names.function(main, "_frozen");
         let (place, place_item) = self.packed(call, quote!(castnet::inference::linear::packed_len(&#op)));
         let (pack, pack_item) = self.pack_weights(call, &quote!(linear), &op, &place);
@@ -331,6 +340,7 @@ impl<'a> Emitter<'a> {
             static #op: castnet::inference::PackedLinear = castnet::inference::PackedLinear {
                 in_features: #in_features,
                 out_features: #out_features,
+                map: #map,
                 activation: #activation,
             };
             #place_item

@@ -1,9 +1,9 @@
-//! Linear layers on plain rows: `output = activation(input * weight^T + bias)`.
+//! Linear layers on rows: `output = activation(input * weight^T + bias)`.
 //!
-//! Weights are packed as `[bias][block of 16 outputs][in][16]`: vectors lie along the outputs, and each block is one stream.
+//! Weights are packed as `[bias][block of 16 outputs][in][16]`: vectors lie along the outputs, and each block is one stream. A row that
+//! is a flattened map may lie in blocks of 16 channels: its floats stay where they are, and the weights are packed in their order.
 //!
-//! One row is bound by reading the weights (`stream`): some blocks at a time, the input's floats broadcast one after another, with a
-//! software prefetch ahead. Several rows (`rows`) share the weights in a register tile of rows by blocks. Their inputs are transposed
+//! One row is bound by reading the weights (`stream`): some blocks at a time, the input's floats broadcast one after another. Several rows (`rows`) share the weights in a register tile of rows by blocks. Their inputs are transposed
 //! first, so that a step reads the floats of a tile's rows beside each other.
 //!
 //! The inputs are cut into slices: those of several rows stay in the cache while every weight passes by once, and those of one row can
@@ -28,6 +28,9 @@ pub struct PackedLinear {
     pub in_features: usize,
     /// Floats of an output row.
     pub out_features: usize,
+    /// Channels, height and width of the map that an input row is, where it lies blocked ([`Blocked`](super::Blocked)), without a halo and
+    /// with whole blocks of channels. `None` for floats as PyTorch has them.
+    pub map: Option<[usize; 3]>,
     /// The activation, applied last.
     pub activation: Option<Activation>,
 }
@@ -41,6 +44,19 @@ impl PackedLinear {
     /// Floats of a block's weights.
     const fn block_len(&self) -> usize {
         self.in_features * BLOCK
+    }
+
+    /// Which of PyTorch's inputs float number `i` of a row is.
+    const fn feature(&self, i: usize) -> usize {
+        match self.map {
+            // `[channels / 16, height, width, 16]`
+            Some([_, height, width]) => {
+                let (pixel, lane) = (i / BLOCK, i % BLOCK);
+                let (block, at) = (pixel / (height * width), pixel % (height * width));
+                (block * BLOCK + lane) * height * width + at
+            }
+            None => i,
+        }
     }
 
     /// Floats of PyTorch's weight `[out, in]`.
@@ -57,9 +73,15 @@ pub const fn packed_len(op: &PackedLinear) -> usize {
 /// Packs the weights `[out, in]` (with what [`Weights`] folds in) for [`run`].
 ///
 /// # Panics
-/// When a slice has not the length that `op` says.
+/// When a slice has not the length that `op` says, or a map is not the row or has channels outside of whole blocks.
 pub fn pack(op: &PackedLinear, weights: &Weights, packed: &mut [f32]) {
     assert!(op.in_features > 0 && op.out_features > 0, "a linear layer of nothing: {op:?}");
+    if let Some([channels, height, width]) = op.map {
+        assert!(
+            channels.is_multiple_of(BLOCK) && channels * height * width == op.in_features,
+            "not a row's map: {op:?}"
+        );
+    }
     weights.check(op.weight_len(), op.out_features);
     assert_eq!(packed.len(), packed_len(op), "floats of the packed weights");
     let (bias, packed) = packed.split_at_mut(op.blocks() * BLOCK);
@@ -67,10 +89,11 @@ pub fn pack(op: &PackedLinear, weights: &Weights, packed: &mut [f32]) {
     for (block, packed) in packed.chunks_exact_mut(op.block_len()).enumerate() {
         let factors = weights.factors(block, op.out_features);
         for (i, packed) in packed.chunks_exact_mut(BLOCK).enumerate() {
+            let feature = op.feature(i);
             for (lane, value) in packed.iter_mut().enumerate() {
                 let output = block * BLOCK + lane;
                 *value = if output < op.out_features {
-                    (f64::from(weights.weight[output * op.in_features + i]) * factors[lane]) as f32
+                    (f64::from(weights.weight[output * op.in_features + feature]) * factors[lane]) as f32
                 } else {
                     0.0
                 };
@@ -201,14 +224,15 @@ impl Layer<'_> {
 #[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
-    use crate::inference::testing::Norm;
+    use crate::inference::Blocked;
+    use crate::inference::testing::{Norm, blocked};
     use crate::kernels::Linear;
     use crate::kernels::testing::{Tolerance, check, data};
     use crate::reference;
 
     #[track_caller]
     fn check_linear(inputs: usize, outputs: usize, rows: usize, activation: Option<Activation>) {
-        let op = PackedLinear { in_features: inputs, out_features: outputs, activation };
+        let op = PackedLinear { in_features: inputs, out_features: outputs, map: None, activation };
         let (weight, bias, norm) = (data(1, op.weight_len()), data(2, outputs), Norm::new(outputs));
         let input = data(3, rows * inputs);
         let plain = Linear { in_features: inputs, out_features: outputs, rows: 1 };
@@ -253,6 +277,31 @@ mod tests {
     }
 
     #[test]
+    fn a_blocked_map_is_taken_as_it_lies() {
+        for (sizes, rows) in [([16, 1, 1], 1), ([48, 3, 5], 1), ([32, 7, 6], 3), ([64, 5, 5], 29)] {
+            let [channels, height, width] = sizes;
+            let map = Blocked::new(channels, height, width);
+            let plain = PackedLinear {
+                in_features: channels * height * width,
+                out_features: 37,
+                map: None,
+                activation: Some(Activation::Relu),
+            };
+            let op = PackedLinear { map: Some(sizes), ..plain };
+            let (weight, input) = (data(1, op.weight_len()), data(2, rows * op.in_features));
+            let lying = blocked(&map, &input, f32::NAN);
+            let (mut packed, mut expected) = (vec![f32::NAN; packed_len(&op)], vec![f32::NAN; rows * 37]);
+            pack(&plain, &Weights::new(&weight, None), &mut packed);
+            run(&mut Context::new(), &plain, &input, &packed, &mut expected);
+            pack(&op, &Weights::new(&weight, None), &mut packed);
+            let tolerance = Tolerance::absolute(3.0 * Tolerance::sum(op.in_features + 4).absolute);
+            check(&format!("{op:?} x {rows}"), tolerance, [expected], |context, [output]| {
+                run(context, &op, &lying, &packed, output);
+            });
+        }
+    }
+
+    #[test]
     fn slices_bands_and_tasks() {
         for rows in [1, 3, 29, 130] {
             check_linear(4500, 50, rows, Some(Activation::Relu6));
@@ -273,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_row_does_not_depend_on_the_others() {
-        let op = PackedLinear { in_features: 2100, out_features: 37, activation: Some(Activation::Tanh) };
+        let op = PackedLinear { in_features: 2100, out_features: 37, map: None, activation: Some(Activation::Tanh) };
         let (weight, input) = (data(1, op.weight_len()), data(2, 5 * op.in_features));
         let mut packed = vec![0.0; packed_len(&op)];
         pack(&op, &Weights::new(&weight, None), &mut packed);
@@ -296,7 +345,7 @@ mod tests {
 
     #[test]
     fn nan_stays_nan() {
-        let op = PackedLinear { in_features: 3, out_features: 20, activation: Some(Activation::Relu) };
+        let op = PackedLinear { in_features: 3, out_features: 20, map: None, activation: Some(Activation::Relu) };
         let mut packed = vec![0.0; packed_len(&op)];
         pack(&op, &Weights::new(&data(1, 60), None), &mut packed);
         for &isa in crate::kernels::testing::isas() {
