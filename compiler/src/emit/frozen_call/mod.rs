@@ -1,13 +1,15 @@
 //! One call of the inference program as code.
 
+mod convolution;
+mod plain;
+
 use super::layers::{Offsets, part_name};
 use super::names::Names;
-use crate::cost::{Algorithm, Work};
 use crate::graph::ValueId;
 use crate::halo;
 use crate::layout::{Call, Frozen, Id, Kernel, Layout};
 use crate::memory::PlannedFrozen;
-use crate::ops::{self, Convolution, Role};
+use crate::ops::Role;
 use crate::program::Part;
 use crate::shape::Shaped;
 use crate::source::Source;
@@ -15,7 +17,6 @@ use crate::tokens::{float, int, ints};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 use std::collections::HashMap;
-use std::ops::Range;
 
 /// The code of one call.
 pub(super) struct Emitted {
@@ -204,155 +205,6 @@ impl<'a> Emitter<'a> {
         (name, item)
     }
 
-    fn convolution(&mut self, call: &Call, algorithm: Algorithm) -> Emitted {
-        let main = call.fused.main;
-        let Role::Convolution(form) = self.shaped.nodes[main].op.role() else { unreachable!("a convolution") };
-        let Convolution { kernel, stride, padding, dilation, groups, .. } = form;
-        let op = self.names.constant(main, "_FROZEN");
-        let (input, output) = (self.blocked(call.inputs[0]), self.blocked(call.output));
-        let residual = match call.inputs.get(1) {
-            Some(&id) => {
-                let residual = self.blocked(id);
-                quote!(Some(#residual))
-            }
-            None => quote!(None),
-        };
-        let activation = self.activation(call);
-        let [kernel, stride, padding, dilation] = [kernel, stride, padding, dilation].map(|sizes| ints(&sizes));
-        let groups = int(groups);
-        let path = algorithm.module().iter().map(|name| local(name));
-        let module = quote!(#(#path)::*);
-        let work = Work {
-            form,
-            input: self.frozen.values[call.inputs[0]].sizes,
-            output: self.frozen.values[call.output].sizes,
-        };
-        let doc = self.doc(call, &describe(&work, algorithm));
-        let run = self.names.function(main, "_frozen");
-        let (place, place_item) = self.packed(call, quote!(castnet::inference::#module::packed_len(&#op)));
-        let (pack, pack_item) = self.pack_weights(call, &module, &op, &place);
-        let (argument, value) = match call.inputs.len() {
-            1 => (TokenStream::new(), quote!(None)),
-            _ => (quote!(residual: &[f32],), quote!(Some(residual))),
-        };
-        let halo = self.halo(call, quote!(#op.output));
-        let items = quote! {
-            static #op: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-                input: #input,
-                output: #output,
-                kernel: #kernel,
-                stride: #stride,
-                padding: #padding,
-                dilation: #dilation,
-                groups: #groups,
-                residual: #residual,
-                activation: #activation,
-            };
-            #place_item
-            #pack_item
-            #[doc = #doc]
-            fn #run(
-                context: &mut castnet::Context,
-                packed: &[f32],
-                input: &[f32],
-                #argument
-                output: &mut [f32],
-            ) {
-                #halo
-                castnet::inference::#module::run(context, &#op, input, &packed[#place], #value, output);
-            }
-        };
-        Emitted { items, pack: Some(pack), run }
-    }
-
-    /// A convolution from a planar value, into a blocked one or, where there are few channels, a planar one.
-    fn first_convolution(&mut self, call: &Call) -> Emitted {
-        let main = call.fused.main;
-        let Role::Convolution(form) = self.shaped.nodes[main].op.role() else { unreachable!("a convolution") };
-        let op = self.names.constant(main, "_FROZEN");
-        let input = ints(&self.frozen.values[call.inputs[0]].sizes);
-        let narrow = call.kernel == Kernel::NarrowConvolution;
-        let (module, kind, output, what) = if narrow {
-            let output = ints(&self.frozen.values[call.output].sizes);
-            (quote!(narrow), quote!(NarrowConv2d), output, "direct convolution between planar values of few channels")
-        } else {
-            let output = self.blocked(call.output);
-            (quote!(planar), quote!(PlanarConv2d), output, "direct convolution from a planar value")
-        };
-        let activation = self.activation(call);
-        let pool = match call.fused.pool {
-            Some((_, pool)) => {
-                let pool = pool.tokens();
-                quote!(Some(#pool))
-            }
-            None => quote!(None),
-        };
-        let [kernel, stride, padding, dilation] =
-            [form.kernel, form.stride, form.padding, form.dilation].map(|sizes| ints(&sizes));
-        let doc = self.doc(call, what);
-        let run = self.names.function(main, "_frozen");
-        let (place, place_item) = self.packed(call, quote!(castnet::inference::#module::packed_len(&#op)));
-        let (pack, pack_item) = self.pack_weights(call, &module, &op, &place);
-        let halo = self.halo(call, quote!(#op.output));
-        let items = quote! {
-            static #op: castnet::inference::#kind = castnet::inference::#kind {
-                input: #input,
-                output: #output,
-                kernel: #kernel,
-                stride: #stride,
-                padding: #padding,
-                dilation: #dilation,
-                activation: #activation,
-                pool: #pool,
-            };
-            #place_item
-            #pack_item
-            #[doc = #doc]
-            fn #run(context: &mut castnet::Context, packed: &[f32], input: &[f32], output: &mut [f32]) {
-                #halo
-                castnet::inference::#module::run(context, &#op, input, &packed[#place], output);
-            }
-        };
-        Emitted { items, pack: Some(pack), run }
-    }
-
-    fn linear(&mut self, call: &Call) -> Emitted {
-        let main = call.fused.main;
-        let Role::Linear { in_features, out_features, .. } = self.shaped.nodes[main].op.role() else {
-            unreachable!("a linear layer")
-        };
-        let op = self.names.constant(main, "_FROZEN");
-        let (in_features, out_features, activation) = (int(in_features), int(out_features), self.activation(call));
-        let value = &self.frozen.values[call.inputs[0]];
-        // A map of one pixel lies in both layouts alike.
-        let (map, what) = match (value.layout, value.sizes) {
-            (Layout::Blocked { .. }, sizes @ [_, height, width]) if height * width > 1 => {
-                let sizes = ints(&sizes);
-                (quote!(Some(#sizes)), "a product with weights that are packed in the order of the blocked map")
-            }
-            _ => (quote!(None), "a product with packed weights"),
-        };
-        let doc = self.doc(call, what);
-        let run = self.names.function(main, "_frozen");
-        let (place, place_item) = self.packed(call, quote!(castnet::inference::linear::packed_len(&#op)));
-        let (pack, pack_item) = self.pack_weights(call, &quote!(linear), &op, &place);
-        let items = quote! {
-            static #op: castnet::inference::PackedLinear = castnet::inference::PackedLinear {
-                in_features: #in_features,
-                out_features: #out_features,
-                map: #map,
-                activation: #activation,
-            };
-            #place_item
-            #pack_item
-            #[doc = #doc]
-            fn #run(context: &mut castnet::Context, packed: &[f32], input: &[f32], output: &mut [f32]) {
-                castnet::inference::linear::run(context, &#op, input, &packed[#place], output);
-            }
-        };
-        Emitted { items, pack: Some(pack), run }
-    }
-
     fn affine(&mut self, call: &Call) -> Emitted {
         let main = call.fused.main;
         let op = self.names.constant(main, "_FROZEN");
@@ -502,92 +354,6 @@ impl<'a> Emitter<'a> {
         };
         Emitted { items, pack: None, run }
     }
-
-    /// A layer's own function on plain values, its parameters and buffers copied behind each other.
-    fn layer(&mut self, call: &Call) -> Emitted {
-        let node = call.fused.main;
-        let it = &self.shaped.nodes[node];
-        let run = self.names.function(node, "_frozen");
-        let doc = self.doc(call, "as in evaluation");
-        let relative = |places: &[(usize, usize)]| -> Vec<Range<usize>> {
-            let start = places.first().map_or(0, |place| place.0);
-            places.iter().map(|&(from, to)| from - start..to - start).collect()
-        };
-        let (parameters, buffers) = (&self.offsets.parameters[node], &self.offsets.buffers[node]);
-        let span = |places: &[(usize, usize)]| Some((places.first()?.0, places.last()?.1));
-        let (own, kept) = (span(parameters), span(buffers));
-        let (ranges, buffers) = (relative(parameters), relative(buffers));
-        let slices = ranges.iter().map(|range| {
-            let (from, to) = (int(range.start), int(range.end));
-            quote!(&parameters[#from..#to])
-        });
-        let ops_call = ops::Call {
-            op: self.names.descriptor(node),
-            inputs: (0..it.inputs.len()).map(|i| part_name(Part::Input(i), it.inputs.len())).collect(),
-            parameters: slices.collect(),
-            gradients: Vec::new(),
-            ranges,
-            buffers,
-            number: node as u64,
-            gives_indices: it.gives_indices,
-        };
-        let body = if call.saves { it.op.forward_train(&ops_call) } else { it.op.forward(&ops_call) };
-        let inputs = &ops_call.inputs;
-        let saves = call.saves && !it.op.saved().is_empty();
-        let saved = saves.then(|| quote!(saved: &mut [f32],));
-        let indices = call.indices.map(|_| quote!(indices: &[f32],));
-        let mut items = TokenStream::new();
-        let mut pack = None;
-        let mut packed = TokenStream::new();
-        let mut bind = TokenStream::new();
-        if own.is_some() || kept.is_some() {
-            let count = |span: Option<(usize, usize)>| span.map_or(0, |(from, to)| to - from);
-            let (first, second) = (count(own), count(kept));
-            let total = int(first + second);
-            let (place, place_item) = self.packed(call, quote!(#total));
-            let name = self.names.function(node, "_pack");
-            let pieces = [("parameter", own), ("buffer", kept)].into_iter().filter_map(|(word, span)| {
-                let (from, to) = span?;
-                let (word, from, to) = (local(word), int(from), int(to));
-                Some(quote!(castnet::#word(#from..#to)))
-            });
-            let pack_doc = format!(" Copies the tensors of `{}`.", it.site.name);
-            items.extend(quote! {
-                #place_item
-                #[doc = #pack_doc]
-                fn #name(tensors: &mut castnet::Tensors<'_>, packed: &mut [f32]) -> castnet::Result<()> {
-                    tensors.copy([#(#pieces),*], &mut packed[#place])
-                }
-            });
-            packed = quote!(packed: &[f32],);
-            bind = match (own, kept) {
-                (Some(_), Some(_)) => {
-                    let first = int(first);
-                    quote!(let (parameters, buffers) = packed[#place].split_at(#first);)
-                }
-                (Some(_), None) => quote!(let parameters = &packed[#place];),
-                _ => quote!(let buffers = &packed[#place];),
-            };
-            pack = Some(name);
-        }
-        let many = many(inputs.len() + 5);
-        items.extend(quote! {
-            #[doc = #doc]
-            #many
-            fn #run(
-                context: &mut castnet::Context,
-                #packed
-                #(#inputs: &[f32],)*
-                output: &mut [f32],
-                #saved
-                #indices
-            ) {
-                #bind
-                #body
-            }
-        });
-        Emitted { items, pack, run }
-    }
 }
 
 /// Clippy's limit: a sum of many values has more arguments.
@@ -597,16 +363,4 @@ fn many(arguments: usize) -> Option<TokenStream> {
 
 fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
-}
-
-/// `Winograd F(4x4), which the model gives 48 µs of one core (direct 119, F(2x2) 67)`.
-fn describe(work: &Work, algorithm: Algorithm) -> String {
-    let time = |algorithm: Algorithm| format!("{:.1}", work.nanoseconds(algorithm, 1) / 1000.0);
-    let others: Vec<String> = [Algorithm::Direct, Algorithm::WinogradF2, Algorithm::WinogradF4]
-        .into_iter()
-        .filter(|&other| other != algorithm && algorithm != Algorithm::Depthwise && work.allows(other))
-        .map(|other| format!("{other} {}", time(other)))
-        .collect();
-    let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
-    format!("{algorithm} convolution, by the model {} µs on one core{others}", time(algorithm))
 }
