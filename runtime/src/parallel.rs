@@ -60,6 +60,13 @@ pub fn for_each_scratch<T: Send>(scratch: &mut [T], each: usize, tasks: usize, f
     });
 }
 
+/// The `index`-th of `pieces` parts of `len` elements, as `[start, end]`: it starts at `len * index / pieces`, computed without overflow,
+/// so that lengths differ by at most one and the longer parts are spread evenly.
+pub(crate) const fn part(len: usize, pieces: usize, index: usize) -> [usize; 2] {
+    let (each, more) = (len / pieces, len % pieces);
+    [index * each + index * more / pieces, (index + 1) * each + (index + 1) * more / pieces]
+}
+
 /// The `i`-th of the pieces of `len` elements that `total` elements fall into; the last may be shorter.
 fn piece(i: usize, len: usize, total: usize) -> Range<usize> {
     i * len..((i + 1) * len).min(total)

@@ -37,9 +37,7 @@ impl Bands {
     pub fn for_each(&self, f: impl Fn(usize, usize, [usize; 2]) + Sync) {
         let [_, down, across] = self.pieces;
         parallel::for_each(self.pieces.iter().product(), |task| {
-            let part = |axis: usize, piece: usize| {
-                [piece, piece + 1].map(|piece| self.sizes[axis] * piece / self.pieces[axis])
-            };
+            let part = |axis: usize, piece: usize| parallel::part(self.sizes[axis], self.pieces[axis], piece);
             let [samples, rows, blocks] =
                 [part(0, task / across / down), part(1, task / across % down), part(2, task % across)];
             if rows[0] == rows[1] {

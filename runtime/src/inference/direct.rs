@@ -362,8 +362,7 @@ impl Grid {
         let mut take = |axis: usize| {
             let piece = rest % self.pieces[axis];
             rest /= self.pieces[axis];
-            let at = |i: usize| self.size[axis] * i / self.pieces[axis];
-            [at(piece), at(piece + 1)]
+            parallel::part(self.size[axis], self.pieces[axis], piece)
         };
         let (columns, rows, samples) = (take(3), take(2), take(1));
         Part { spans: take(0), samples, rows, columns }

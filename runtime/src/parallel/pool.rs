@@ -275,10 +275,8 @@ fn wait(turns: &mut u32) {
 impl Job<'_> {
     /// The tasks that participant `i` starts with.
     fn share(&self, i: usize) -> core::ops::Range<usize> {
-        // The first `more` have one more. (tasks * i / participants could overflow.)
-        let (each, more) = (self.tasks / self.participants, self.tasks % self.participants);
-        let start = |i: usize| i * each + i.min(more);
-        start(i)..start(i + 1)
+        let [start, end] = super::part(self.tasks, self.participants, i);
+        start..end
     }
 }
 

@@ -133,11 +133,6 @@ fn slices(in_features: usize) -> usize {
     in_features.div_ceil(SLICE)
 }
 
-/// The `index`-th of `pieces` pieces of `len` elements, whose lengths differ by at most one: `[start, end]`.
-fn cut(len: usize, pieces: usize, index: usize) -> [usize; 2] {
-    [index, index + 1].map(|index| index * (len / pieces) + index.min(len % pieces))
-}
-
 /// A run.
 struct Layer<'a> {
     op: &'a PackedLinear,

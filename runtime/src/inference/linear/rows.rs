@@ -1,6 +1,6 @@
 //! Several rows: tiles of rows by blocks of outputs.
 
-use super::{Layer, TASK, clamped, cut, slices};
+use super::{Layer, TASK, clamped, slices};
 use crate::inference::blocked::BLOCK;
 use crate::inference::tile::{pixel_limit, unroll};
 use crate::kernels::Context;
@@ -55,7 +55,7 @@ impl Layer<'_> {
             let blocks = [run, run + 1].map(|run| (blocks.div_ceil(2) * run / runs * 2).min(blocks));
             let tiles = [band, band + 1].map(|band| tiles * band / bands);
             let several = tiles[1] - tiles[0] > 1;
-            for slice in (0..slices(depth)).map(|index| cut(depth, slices(depth), index)) {
+            for slice in (0..slices(depth)).map(|index| parallel::part(depth, slices(depth), index)) {
                 let group = blocks_of_tile(self.isa);
                 for block in (blocks[0]..blocks[1]).step_by(group) {
                     for (index, [start, end]) in (tiles[0]..tiles[1]).map(tile).enumerate() {

@@ -1,6 +1,6 @@
 //! One row: bound by reading the weights, each of which is used once.
 
-use super::{Layer, TASK, clamped, cut, slices};
+use super::{Layer, TASK, clamped, slices};
 use crate::inference::blocked::BLOCK;
 use crate::inference::tile::unroll;
 use crate::kernels::Context;
@@ -14,9 +14,9 @@ const STREAMS: usize = 8;
 /// Floats of weights for each thread above which a second cache (2 MiB) keeps too little of them to matter from one run to the next.
 const KEPT: usize = 4 << 20;
 
-/// Inputs before the use of their weights, at which these are fetched where there are more than [`KEPT`]: the hardware follows these
-/// few streams nearly as fast by itself (2 % slower), and every fetch takes the place of a load, of which there is one for a
-/// multiply-add: weights that lie in the second cache are read 20 % faster without, those in the first 45 %.
+/// Inputs before the use of their weights, at which these are fetched where there are more than [`KEPT`]. The hardware follows these few
+/// streams nearly as fast by itself, and every fetch takes the place of a load, of which there is one for a multiply-add: weights in the
+/// first or the second cache are read faster without.
 const FAR: usize = 32;
 
 impl Layer<'_> {
@@ -38,7 +38,7 @@ impl Layer<'_> {
         let len = if slices > 1 { slices * blocks * BLOCK } else { 0 };
         let partial = Disjoint::new(context.scratch(len));
         parallel::for_each(tasks, |task| {
-            let blocks = cut(blocks, tasks, task);
+            let blocks = parallel::part(blocks, tasks, task);
             // SAFETY: every task has blocks of its own, of the outputs and of each slice's sums.
             dispatch(self.isa, unsafe { Stream::new(self, input, blocks, backwards, partial.as_ptr()) });
             // SAFETY: as above.
@@ -115,7 +115,7 @@ impl<'a> Stream<'a> {
     /// Where the weights of a group's first vector lie for the first input of a slice.
     fn weights<S: Simd>(&self, group: Group, slice: usize) -> *const f32 {
         let [block, lane] = self.place::<S>(group.first);
-        let [start, _] = cut(self.layer.op.in_features, slices(self.layer.op.in_features), slice);
+        let [start, _] = parallel::part(self.layer.op.in_features, slices(self.layer.op.in_features), slice);
         self.layer.weights(block, start).wrapping_add(lane)
     }
 
@@ -128,7 +128,8 @@ impl<'a> Stream<'a> {
         let layer = self.layer;
         let stride = layer.op.block_len();
         let slices = slices(self.input.len());
-        let input = &self.input[cut(self.input.len(), slices, slice)[0]..cut(self.input.len(), slices, slice)[1]];
+        let [start, end] = parallel::part(self.input.len(), slices, slice);
+        let input = &self.input[start..end];
         let mut weights = self.weights::<S>(group, slice);
         let mut sums = [simd.zero(); Q];
         // SAFETY: there are weights for each of these inputs and vectors, biases for the vectors; and the caller's promise.

@@ -137,7 +137,7 @@ fn run<const M: usize, const N: usize, W: Variant<M, N>>(
                 let units = job.input_units(block);
                 let tasks = units.min(4 * threads);
                 parallel::for_each(tasks, |task| {
-                    let part = [units * task / tasks, units * (task + 1) / tasks];
+                    let part = parallel::part(units, tasks, task);
                     // SAFETY: each task writes its units' part of the buffer.
                     unsafe { job.transform::<M, N, W>(block, part, shared.as_ptr()) };
                 });
