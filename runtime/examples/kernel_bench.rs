@@ -1,7 +1,8 @@
 //! Measures the inference kernels: percent of the FMA peak, counting direct convolution's operations whatever the algorithm.
 //!
-//! `cargo run --release -p castnet --example kernel_bench [-- FILTER [SECONDS]]`, seconds of each turn. Peak and layers take turns, and
-//! the median of the ratios is printed, since the clock of a shared machine drifts. `CASTNET_ISA` and `CASTNET_NUM_THREADS` apply.
+//! `cargo run --release -p castnet --example kernel_bench [-- FILTER [SECONDS [COPIES]]]`, seconds of each turn. Peak and layers take
+//! turns, and the median of the ratios is printed, since the clock of a shared machine drifts. Of several copies of a convolution's
+//! weights every run takes the next: enough of them come from as far away as in a network. `CASTNET_ISA` and `CASTNET_NUM_THREADS` apply.
 
 use castnet::buffer::Buffer;
 use castnet::inference::{
@@ -118,10 +119,16 @@ fn layer(filter: &str, name: &str, op: BlockedConv2d, batch: usize) -> Option<La
     let mut input = values(op.input.sample_len() * batch);
     op.input.zero_halo(&mut input);
     let mut output = Buffer::zeroed(op.output.sample_len() * batch);
+    let copies = std::env::args().nth(3).and_then(|copies| copies.parse().ok()).unwrap_or(1).max(1);
+    let packed: Vec<Buffer> = (0..copies).map(|_| packed.clone()).collect();
+    let mut turn = 0;
     Some(Layer {
         name: title,
         macs: op.macs() as f64 * batch as f64,
-        run: Box::new(move |context| run(context, &op, &input, &packed, None, &mut output)),
+        run: Box::new(move |context| {
+            turn = (turn + 1) % copies;
+            run(context, &op, &input, &packed[turn], None, &mut output);
+        }),
         seconds: vec![],
         ratios: vec![],
     })
