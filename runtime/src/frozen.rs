@@ -34,7 +34,7 @@ pub struct FrozenInfo {
     /// Floats of activations of the second half.
     pub tail: ArenaSize,
     /// What the first half leaves to the second: where it lies in the arena of each. Inputs that the second half takes are not
-    /// among them ([`ValueInfo::frozen`](crate::ValueInfo::frozen)).
+    /// among them (`ValueInfo::frozen`).
     pub crossing: &'static [(Span, Span)],
     /// Samples that go through the second half together, at most.
     pub tail_batch: usize,
