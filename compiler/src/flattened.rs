@@ -76,5 +76,19 @@ mod tests {
             conv(32)
         );
         assert_eq!(conversions(&frozen(&halo)), 2);
+        // The map lies beside another in a concatenation's buffer.
+        let part = format!(
+            "{}{}input = 'input'\n[[layer]]\ntype = 'concat'\ninputs = ['c32', 'c16']\n[[layer]]\ntype = 'flatten'\n\
+             [[layer]]\ntype = 'flatten'\ninput = 'c32'\n{LINEAR}[[layer]]\ntype = 'concat'\ninputs = ['flatten1', 'linear1']\n",
+            conv(32),
+            conv(16)
+        );
+        assert_eq!(conversions(&frozen(&part)), 2);
+    }
+
+    #[test]
+    fn outputs_are_plain() {
+        let spec = format!("outputs = ['c32', 'linear1']\n{}{FLATTEN}{LINEAR}", conv(32));
+        assert_eq!(conversions(&frozen(&spec)), 1);
     }
 }

@@ -123,7 +123,7 @@ pub fn plan_frozen(shaped: &Shaped, frozen: Frozen) -> PlannedFrozen {
     PlannedFrozen { frozen, head, tail, crossing }
 }
 
-/// Plans some calls, before which some buffers are filled, after which some are taken, and which lie not in the arena where they are lent.
+/// Plans some calls: the buffers that are filled before them and taken after them; those that are lent lie elsewhere and get no place.
 fn plan_half(shaped: &Shaped, frozen: &Frozen, calls: &[Call], filled: &[Id], taken: &[Id], lent: &[Id]) -> Half {
     /// What lies in a storage: the buffer of a value, or what a node saves.
     #[derive(Clone, Copy, PartialEq, Eq, Hash)]

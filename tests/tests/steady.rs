@@ -105,7 +105,7 @@ struct Deep;
 "#)]
 struct Random;
 
-/// Two inputs, of which the layers that take a batch together need both.
+/// Two inputs: one is read by the layers that samples go through one by one, the other by those that take a batch together.
 #[castnet::network(spec = r#"
     [network]
     inputs = { image = [2, 5, 6], context = [300] }
@@ -122,12 +122,17 @@ struct Random;
     type = "flatten"
 
     [[layer]]
-    name = "all"
-    type = "concat"
-    inputs = ["flatten1", "context"]
+    name = "fc1"
+    type = "linear"
+    out_features = 300
 
     [[layer]]
-    name = "fc"
+    name = "all"
+    type = "concat"
+    inputs = ["fc1", "context"]
+
+    [[layer]]
+    name = "fc2"
     type = "linear"
     out_features = 200
 "#)]
@@ -165,6 +170,8 @@ fn frozen_networks_read_views_of_any_strides() {
     let halves = plain.slice(s![..;2, .., .., ..]);
     assert_eq!(model.forward(halves).unwrap(), model.forward(plain.view()).unwrap().slice(s![..;2, ..]));
 
+    // The second half takes its own copy of the one, and none of the other.
+    assert_eq!(TwoInputs::INFO.inputs.iter().map(|input| input.frozen.is_empty()).collect::<Vec<_>>(), [true, false]);
     let model = TwoInputs::new(1).freeze();
     let (first, second) = (images((35, 6, 5, 2)).reversed_axes(), images((35, 300, 1, 1)));
     let first = first.permuted_axes([3, 0, 1, 2]);
@@ -173,6 +180,9 @@ fn frozen_networks_read_views_of_any_strides() {
     let plain = (first.as_standard_layout(), second.as_standard_layout());
     let outputs = model.forward((first.view(), second)).unwrap();
     assert_eq!(outputs, model.forward((plain.0.view(), plain.1.view())).unwrap());
+    // Not each other's samples: evaluation mode copies inputs in a way of its own.
+    let evaluated = TwoInputs::new(1).forward((plain.0.view(), plain.1.view())).unwrap();
+    assert!(outputs.iter().zip(&evaluated).all(|(a, b)| (a - b).abs() < 1e-5));
     let (mut image, mut context) = ([[[0.0; 6]; 5]; 2], [0.0; 300]);
     image
         .as_flattened_mut()

@@ -3,12 +3,13 @@
 //! Weights are packed as `[bias][block of 16 outputs][in][16]`: vectors lie along the outputs, and each block is one stream. A row that
 //! is a flattened map may lie in blocks of 16 channels: its floats stay where they are, and the weights are packed in their order.
 //!
-//! One row is bound by reading the weights (`stream`): some blocks at a time, the input's floats broadcast one after another. Several rows (`rows`) share the weights in a register tile of rows by blocks. Their inputs are transposed
-//! first, so that a step reads the floats of a tile's rows beside each other.
+//! One row is bound by reading the weights (`stream`): some blocks at a time, the input's floats broadcast one after another. Several
+//! rows (`rows`) share the weights in a register tile of rows by blocks. Their inputs are transposed first, so that a step reads the
+//! floats of a tile's rows beside each other.
 //!
 //! The inputs are cut into slices: those of several rows stay in the cache while every weight passes by once, and those of one row can
-//! be taken in any order. The first slice's sum starts from the bias, and the slices' sums are added in order, however many rows there are: a sample's result
-//! does not depend on which others are computed with it.
+//! be taken in any order. The first slice's sum starts from the bias, and the slices' sums are added in order, however many rows there
+//! are: a sample's result does not depend on which others are computed with it.
 
 mod rows;
 mod stream;
