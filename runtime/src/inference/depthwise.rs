@@ -274,16 +274,16 @@ unsafe fn tile<S: Simd, const K: usize, const X: usize, const P: usize>(
             if K == 0 {
                 for tap in 0..band.kernel[1] {
                     let weight = simd.load_ptr(weights.wrapping_add(tap * BLOCK));
-                    unroll!(I < P, {
+                    unroll!(I < P <= 8, {
                         sums[I] =
                             simd.mul_add(simd.load_ptr(from.wrapping_add(I * stride + tap * step)), weight, sums[I]);
                     });
                 }
                 weights = weights.wrapping_add(band.kernel[1] * BLOCK);
             } else {
-                unroll!(T < K, {
+                unroll!(T < K <= 5, {
                     let weight = simd.load_ptr(weights.wrapping_add(T * BLOCK));
-                    unroll!(I < P, {
+                    unroll!(I < P <= 8, {
                         sums[I] =
                             simd.mul_add(simd.load_ptr(from.wrapping_add(I * stride + T * step)), weight, sums[I]);
                     });
@@ -294,14 +294,14 @@ unsafe fn tile<S: Simd, const K: usize, const X: usize, const P: usize>(
         }
         if !band.residual.is_null() {
             let residual = band.residual.wrapping_add(row * band.residual_row + column * BLOCK + lane);
-            unroll!(I < P, { sums[I] = simd.add(sums[I], simd.load_ptr(residual.wrapping_add(I * BLOCK))) });
+            unroll!(I < P <= 8, { sums[I] = simd.add(sums[I], simd.load_ptr(residual.wrapping_add(I * BLOCK))) });
         }
         if let Some([low, high]) = band.clamp {
             let (low, high) = (simd.splat(low), simd.splat(high));
-            unroll!(I < P, { sums[I] = simd.min(high, simd.max(low, sums[I])) });
+            unroll!(I < P <= 8, { sums[I] = simd.min(high, simd.max(low, sums[I])) });
         }
         let to = band.output.wrapping_add(row * band.output_row + column * BLOCK + lane);
-        unroll!(I < P, { simd.store_ptr(sums[I], to.wrapping_add(I * BLOCK)) });
+        unroll!(I < P <= 8, { simd.store_ptr(sums[I], to.wrapping_add(I * BLOCK)) });
     }
 }
 

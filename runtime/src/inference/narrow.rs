@@ -267,10 +267,10 @@ impl<const C: usize> Group<'_, C> {
         // as many weights as taps follow each other; outputs are written up to the band's last column and the layer's last channel.
         unsafe {
             let mut sums = [[[simd.zero(); V]; R]; C];
-            unroll!(K < C, {
+            unroll!(K < C <= 6, {
                 let bias = simd.splat(bias[K]);
-                unroll!(I < R, {
-                    unroll!(J < V, { sums[K][I][J] = bias });
+                unroll!(I < R <= 2, {
+                    unroll!(J < V <= 2, { sums[K][I][J] = bias });
                 });
             });
             let mut plane = copy.as_ptr().add(row * op.stride[0] * columns + column);
@@ -280,15 +280,15 @@ impl<const C: usize> Group<'_, C> {
                     let mut tap = line;
                     for _ in 0..op.kernel[1] {
                         let mut x = [[simd.zero(); V]; R];
-                        unroll!(I < R, {
-                            unroll!(J < V, {
+                        unroll!(I < R <= 2, {
+                            unroll!(J < V <= 2, {
                                 x[I][J] = simd.load_ptr(tap.add(I * op.stride[0] * columns + J * S::LANES));
                             });
                         });
-                        unroll!(K < C, {
+                        unroll!(K < C <= 6, {
                             let weight = simd.splat_ptr(weights.add(K));
-                            unroll!(I < R, {
-                                unroll!(J < V, { sums[K][I][J] = simd.mul_add(x[I][J], weight, sums[K][I][J]) });
+                            unroll!(I < R <= 2, {
+                                unroll!(J < V <= 2, { sums[K][I][J] = simd.mul_add(x[I][J], weight, sums[K][I][J]) });
                             });
                         });
                         weights = weights.add(C);
@@ -301,16 +301,16 @@ impl<const C: usize> Group<'_, C> {
             if let Some([low, high]) = clamp {
                 let (low, high) = (simd.splat(low), simd.splat(high));
                 // The second operand is what a NaN leaves: it stays NaN.
-                unroll!(K < C, {
-                    unroll!(I < R, {
-                        unroll!(J < V, { sums[K][I][J] = simd.min(high, simd.max(low, sums[K][I][J])) });
+                unroll!(K < C <= 6, {
+                    unroll!(I < R <= 2, {
+                        unroll!(J < V <= 2, { sums[K][I][J] = simd.min(high, simd.max(low, sums[K][I][J])) });
                     });
                 });
             }
-            unroll!(K < C, {
+            unroll!(K < C <= 6, {
                 if self.first + K < channels {
-                    unroll!(I < R, {
-                        unroll!(J < V, {
+                    unroll!(I < R <= 2, {
+                        unroll!(J < V <= 2, {
                             let at = column + J * S::LANES;
                             let to = output.wrapping_add((self.first + K) * channel_len + (row + I) * width + at);
                             let count = width.saturating_sub(at);

@@ -16,17 +16,23 @@ use crate::simd::{BLOCK, Isa, Kernel, Simd, dispatch};
 
 /// Repeats a block with `$i` = 0, 1, … below `$n`, each a constant: an accumulator array indexed by anything else is laid on the
 /// stack, and whether LLVM unrolls a loop completely depends on a size limit that 14 x 2 products exceed.
+///
+/// The block is written out once for each number below the bound that follows, those from `$n` on being left out later: loops within
+/// loops with bounds larger than needed are what compiling castnet takes longest for.
 macro_rules! unroll {
-    ($i:ident < $n:ident, $body:block) => {
-        unroll!(@ $i $n $body 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+    ($i:ident < $n:ident <= 2, $body:block) => { unroll!(@ $i $n 2 $body 0 1) };
+    ($i:ident < $n:ident <= 4, $body:block) => { unroll!(@ $i $n 4 $body 0 1 2 3) };
+    ($i:ident < $n:ident <= 5, $body:block) => { unroll!(@ $i $n 5 $body 0 1 2 3 4) };
+    ($i:ident < $n:ident <= 6, $body:block) => { unroll!(@ $i $n 6 $body 0 1 2 3 4 5) };
+    ($i:ident < $n:ident <= 8, $body:block) => { unroll!(@ $i $n 8 $body 0 1 2 3 4 5 6 7) };
+    ($i:ident < $n:ident <= 14, $body:block) => { unroll!(@ $i $n 14 $body 0 1 2 3 4 5 6 7 8 9 10 11 12 13) };
+    (@ $i:ident $n:ident $most:literal $body:block $($k:literal)*) => {
+        const { assert!($n <= $most, "more turns than are written out") };
+        $({
+            const $i: usize = $k;
+            if $i < $n $body
+        })*
     };
-    ($i:ident < 4 min $n:ident, $body:block) => {
-        unroll!(@ $i $n $body 0 1 2 3)
-    };
-    (@ $i:ident $n:ident $body:block $($k:literal)*) => {$({
-        const $i: usize = $k;
-        if $i < $n $body
-    })*};
 }
 pub(super) use unroll;
 
@@ -306,9 +312,9 @@ unsafe fn walk<S: Simd, const N: usize, const C: usize, const X: usize, const Q:
             unsafe {
                 let mut sums = [[simd.zero(); Q]; N];
                 if !strip.bias.is_null() {
-                    unroll!(J < 4 min Q, {
+                    unroll!(J < Q <= 4, {
                         let bias = simd.load_ptr(strip.bias.wrapping_add(block * BLOCK + J * S::LANES));
-                        unroll!(I < N, { sums[I][J] = bias });
+                        unroll!(I < N <= 14, { sums[I][J] = bias });
                     });
                 }
                 let input = strip.input.wrapping_add(at(input_stride));
@@ -326,9 +332,9 @@ unsafe fn walk<S: Simd, const N: usize, const C: usize, const X: usize, const Q:
                 // First layers have none.
                 if X != 1 && X != 2 && !strip.residual.is_null() {
                     let residual = strip.residual.wrapping_add(at(residual_stride));
-                    unroll!(I < N, {
+                    unroll!(I < N <= 14, {
                         let pixel = residual.wrapping_add(I / C * residual_stride[0] + I % C * residual_stride[1]);
-                        unroll!(J < 4 min Q, {
+                        unroll!(J < Q <= 4, {
                             let offset = vector::<S>(block, J, strip.residual_block);
                             sums[I][J] = simd.add(sums[I][J], simd.load_ptr(pixel.wrapping_add(offset)));
                         });
@@ -336,15 +342,15 @@ unsafe fn walk<S: Simd, const N: usize, const C: usize, const X: usize, const Q:
                 }
                 if let Some([low, high]) = strip.clamp {
                     let (low, high) = (simd.splat(low), simd.splat(high));
-                    unroll!(I < N, {
+                    unroll!(I < N <= 14, {
                         // The second operand is what a NaN leaves: it stays NaN.
-                        unroll!(J < 4 min Q, { sums[I][J] = simd.min(high, simd.max(low, sums[I][J])) });
+                        unroll!(J < Q <= 4, { sums[I][J] = simd.min(high, simd.max(low, sums[I][J])) });
                     });
                 }
                 let output = strip.output.wrapping_add(at(output_stride));
-                unroll!(I < N, {
+                unroll!(I < N <= 14, {
                     let pixel = output.wrapping_add(I / C * output_stride[0] + I % C * output_stride[1]);
-                    unroll!(J < 4 min Q, {
+                    unroll!(J < Q <= 4, {
                         simd.store_ptr(sums[I][J], pixel.wrapping_add(vector::<S>(block, J, strip.output_block)));
                     });
                 });
@@ -395,7 +401,7 @@ pub(super) unsafe fn accumulate<S: Simd, const N: usize, const C: usize, const Q
                     // SAFETY: the caller vouches for all taps and weights.
                     unsafe {
                         let mut factors = [simd.zero(); Q];
-                        unroll!(J < 4 min Q, {
+                        unroll!(J < Q <= 4, {
                             let offset = vector::<S>(0, J, weight_block);
                             factors[J] = simd.load_ptr(weights.wrapping_add(offset));
                             // A single vector a step is bound by its N + 1 loads, and the weights of 16 channels are few.
@@ -408,10 +414,10 @@ pub(super) unsafe fn accumulate<S: Simd, const N: usize, const C: usize, const Q
                             simd.prefetch_far(far);
                             far = far.wrapping_add(ahead.after(step));
                         }
-                        unroll!(I < N, {
+                        unroll!(I < N <= 14, {
                             let value =
                                 simd.splat_ptr(lane.wrapping_add(I / C * pixel_stride[0] + I % C * pixel_stride[1]));
-                            unroll!(J < 4 min Q, { sums[I][J] = simd.mul_add(value, factors[J], sums[I][J]) });
+                            unroll!(J < Q <= 4, { sums[I][J] = simd.mul_add(value, factors[J], sums[I][J]) });
                         });
                         weights = weights.wrapping_add(BLOCK);
                         lane = lane.wrapping_add(lane_stride);

@@ -245,7 +245,7 @@ impl<R: Reduction> Band<R> {
             for _ in 0..down[1] {
                 let mut tap = row;
                 for _ in 0..across[1] {
-                    unroll!(I < P, {
+                    unroll!(I < P <= 4, {
                         let x = simd.load_ptr(tap.wrapping_add(I * stride * BLOCK));
                         sums[I] = self.reduction.step(simd, sums[I], x);
                     });
@@ -254,7 +254,7 @@ impl<R: Reduction> Band<R> {
                 row = row.wrapping_add(dilation[0] * self.input_row);
             }
             let to = self.output.wrapping_add(y * self.output_row + x * BLOCK + lane);
-            unroll!(I < P, { simd.store_ptr(self.reduction.finish(simd, sums[I], scale), to.wrapping_add(I * BLOCK)) });
+            unroll!(I < P <= 4, { simd.store_ptr(self.reduction.finish(simd, sums[I], scale), to.wrapping_add(I * BLOCK)) });
         }
     }
 
@@ -282,13 +282,13 @@ impl<R: Reduction> Band<R> {
             for _ in 0..down[1] {
                 let mut tap = row;
                 for _ in 0..across[1] / P {
-                    unroll!(I < P, {
+                    unroll!(I < P <= 4, {
                         sums[I] = reduction.step(simd, sums[I], simd.load_ptr(tap.wrapping_add(I * step)));
                     });
                     tap = tap.wrapping_add(P * step);
                 }
                 let rest = across[1] % P;
-                unroll!(I < P, {
+                unroll!(I < P <= 4, {
                     if I < rest {
                         sums[I] = reduction.step(simd, sums[I], simd.load_ptr(tap.wrapping_add(I * step)));
                     }
@@ -296,7 +296,7 @@ impl<R: Reduction> Band<R> {
                 row = row.wrapping_add(dilation[0] * self.input_row);
             }
             let mut sum = sums[P - 1];
-            unroll!(I < P, {
+            unroll!(I < P <= 4, {
                 if I + 1 < P {
                     sum = reduction.step(simd, sum, sums[I]);
                 }

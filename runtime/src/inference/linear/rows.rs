@@ -183,9 +183,9 @@ impl<'a, const N: usize> Rows<'a, N> {
         unsafe {
             let mut sums = [[simd.zero(); Q]; N];
             if first {
-                unroll!(J < Q, {
+                unroll!(J < Q <= 4, {
                     let bias = simd.load(&bias[J * S::LANES..]);
-                    unroll!(I < N, { sums[I][J] = bias });
+                    unroll!(I < N <= 14, { sums[I][J] = bias });
                 });
             }
             let mut weights = weights.as_ptr().wrapping_add(tile.slice[0] * BLOCK);
@@ -194,26 +194,26 @@ impl<'a, const N: usize> Rows<'a, N> {
             let mut input = tile.input.wrapping_add(tile.slice[0] * N);
             for _ in tile.slice[0]..tile.slice[1] {
                 let mut factors = [simd.zero(); Q];
-                unroll!(J < Q, {
+                unroll!(J < Q <= 4, {
                     let at = J * S::LANES / BLOCK * stride + J * S::LANES % BLOCK;
                     factors[J] = simd.load_ptr(weights.wrapping_add(at));
                     if (J * S::LANES).is_multiple_of(BLOCK) {
                         simd.prefetch(weights.wrapping_add(at + TILE_AHEAD));
                     }
                 });
-                unroll!(I < N, {
+                unroll!(I < N <= 14, {
                     let x = simd.splat_ptr(input.wrapping_add(I));
-                    unroll!(J < Q, { sums[I][J] = simd.mul_add(x, factors[J], sums[I][J]) });
+                    unroll!(J < Q <= 4, { sums[I][J] = simd.mul_add(x, factors[J], sums[I][J]) });
                 });
                 simd.prefetch_far(far);
                 far = far.wrapping_add(far_step);
                 weights = weights.wrapping_add(BLOCK);
                 input = input.wrapping_add(N);
             }
-            unroll!(I < N, {
+            unroll!(I < N <= 14, {
                 if I < count {
                     let row = [tile.rows[0] + I, tile.block];
-                    unroll!(J < Q, {
+                    unroll!(J < Q <= 4, {
                         let mut sum = sums[I][J];
                         if !first {
                             sum = simd.add(layer.load(simd, row, J * S::LANES), sum);

@@ -137,11 +137,11 @@ impl<'a> Stream<'a> {
             if slice == 0 {
                 let [block, lane] = self.place::<S>(group.first);
                 let bias = layer.packed[block * BLOCK + lane..].as_ptr();
-                unroll!(J < Q, { sums[J] = simd.load_ptr(bias.wrapping_add(J * S::LANES)) });
+                unroll!(J < Q <= 8, { sums[J] = simd.load_ptr(bias.wrapping_add(J * S::LANES)) });
             }
             for x in input {
                 let x = simd.splat_ptr(x);
-                unroll!(J < Q, {
+                unroll!(J < Q <= 8, {
                     let at = J * S::LANES / BLOCK * stride + J * S::LANES % BLOCK;
                     if AHEAD > 0 && (J * S::LANES).is_multiple_of(BLOCK) {
                         simd.prefetch(weights.wrapping_add(at + AHEAD * BLOCK));
@@ -153,10 +153,10 @@ impl<'a> Stream<'a> {
             if slices == 1 {
                 let [block, lane] = self.place::<S>(group.first);
                 let clamp = layer.epilogue.clamp;
-                unroll!(J < Q, { layer.store(simd, [0, block], lane + J * S::LANES, clamped(simd, clamp, sums[J])) });
+                unroll!(J < Q <= 8, { layer.store(simd, [0, block], lane + J * S::LANES, clamped(simd, clamp, sums[J])) });
             } else {
                 let to = self.sum_of::<S>(group.first, slice);
-                unroll!(J < Q, { simd.store_ptr(sums[J], to.wrapping_add(J * S::LANES)) });
+                unroll!(J < Q <= 8, { simd.store_ptr(sums[J], to.wrapping_add(J * S::LANES)) });
             }
         }
     }

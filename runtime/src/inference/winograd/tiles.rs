@@ -195,16 +195,16 @@ unsafe fn column<S: Simd, const M: usize, const N: usize, W: Variant<M, N>>(
     // SAFETY: the caller's promise.
     unsafe {
         if rows[0] == 0 && rows[1] == N {
-            unroll!(I < N, { d[I] = simd.load_ptr(from.wrapping_add(I * row_len)) });
+            unroll!(I < N <= 6, { d[I] = simd.load_ptr(from.wrapping_add(I * row_len)) });
         } else {
-            unroll!(I < N, {
+            unroll!(I < N <= 6, {
                 if (rows[0]..rows[1]).contains(&I) {
                     d[I] = simd.load_ptr(from.wrapping_add(I * row_len));
                 }
             });
         }
         let d = W::input(simd, d);
-        unroll!(I < N, { simd.store_ptr(d[I], to.wrapping_add(I * WIDTH * BLOCK)) });
+        unroll!(I < N <= 6, { simd.store_ptr(d[I], to.wrapping_add(I * WIDTH * BLOCK)) });
     }
 }
 
@@ -221,11 +221,11 @@ unsafe fn rows_of_tile<S: Simd, const M: usize, const N: usize, W: Variant<M, N>
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        unroll!(I < N, {
+        unroll!(I < N <= 6, {
             let mut d = [simd.zero(); N];
-            unroll!(J < N, { d[J] = simd.load_ptr(from.wrapping_add((I * WIDTH + J) * BLOCK)) });
+            unroll!(J < N <= 6, { d[J] = simd.load_ptr(from.wrapping_add((I * WIDTH + J) * BLOCK)) });
             let d = W::input(simd, d);
-            unroll!(J < N, { simd.store_ptr(d[J], to.wrapping_add((I * N + J) * plane)) });
+            unroll!(J < N <= 6, { simd.store_ptr(d[J], to.wrapping_add((I * N + J) * plane)) });
         });
     }
 }
@@ -327,17 +327,17 @@ unsafe fn output_tile<S: Simd, const M: usize, const N: usize, W: Variant<M, N>>
     let mut columns = [[simd.zero(); M]; N];
     // SAFETY: the caller's promise.
     unsafe {
-        unroll!(J < N, {
+        unroll!(J < N <= 6, {
             let mut t = [simd.zero(); N];
-            unroll!(I < N, { t[I] = simd.load_ptr(from.wrapping_add((I * N + J) * plane)) });
+            unroll!(I < N <= 6, { t[I] = simd.load_ptr(from.wrapping_add((I * N + J) * plane)) });
             columns[J] = W::output(simd, t);
         });
-        unroll!(I < M, {
+        unroll!(I < M <= 4, {
             if I < size[0] {
                 let mut t = [simd.zero(); N];
-                unroll!(J < N, { t[J] = columns[J][I] });
+                unroll!(J < N <= 6, { t[J] = columns[J][I] });
                 let y = W::output(simd, t);
-                unroll!(J < M, {
+                unroll!(J < M <= 4, {
                     if J < size[1] {
                         let mut y = simd.add(y[J], bias);
                         if !residual.0.is_null() {

@@ -6,20 +6,25 @@
 // Arrays of registers are indexed by loops that unroll: an iterator over one would be no clearer, two arrays are mostly involved.
 #![allow(clippy::needless_range_loop)]
 
+use crate::kernels::shapes::contains;
 use crate::simd::{Isa, Kernel, Simd, dispatch};
 
 /// Tiles for 32 and for 16 vector registers: `M` output channels x `N` elements of the kernel.
 const SHAPES_32: [(usize, usize); 7] = [(8, 3), (6, 4), (5, 5), (4, 6), (3, 8), (2, 10), (1, 12)];
 const SHAPES_16: [(usize, usize); 5] = [(6, 2), (4, 3), (3, 4), (2, 5), (1, 8)];
 
+/// The tiles for so many registers.
+const fn shapes(registers: usize) -> &'static [(usize, usize)] {
+    if registers >= 32 { &SHAPES_32 } else { &SHAPES_16 }
+}
+
 /// The tile that does `channels` x `depth` elements in the fewest cycles, and half of these cycles per vector of pixels.
 pub(super) fn best_shape(registers: usize, channels: usize, depth: usize) -> ((usize, usize), usize) {
-    let shapes: &[_] = if registers >= 32 { &SHAPES_32 } else { &SHAPES_16 };
     let cycles = |&(m, n): &(usize, usize)| {
         // Two FMAs or two loads start in a cycle; an unaligned vector of pixels is two loads, as it mostly spans two cache lines.
         channels.div_ceil(m) * depth.div_ceil(n) * (m * n).max(m + 2 * n)
     };
-    let best = shapes.iter().min_by_key(|shape| cycles(shape)).unwrap_or(&(1, 8));
+    let best = shapes(registers).iter().min_by_key(|shape| cycles(shape)).unwrap_or(&(1, 8));
     (*best, cycles(best))
 }
 
@@ -56,6 +61,9 @@ pub(super) unsafe fn dot(isa: Isa, registers: usize, shape: (usize, usize), job:
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
+            if const { !contains(shapes(S::REGISTERS), (M, N)) } {
+                unreachable!("a tile that this instruction set has not");
+            }
             // SAFETY: the caller's promises.
             unsafe { run::<S, M, N>(simd, self.0) }
         }

@@ -6,20 +6,25 @@
 // Arrays of registers are indexed by loops that unroll: an iterator over one would be no clearer, two arrays are mostly involved.
 #![allow(clippy::needless_range_loop)]
 
+use crate::kernels::shapes::contains;
 use crate::simd::{Isa, Kernel, Simd, dispatch};
 
 /// Tiles for 32 and for 16 vector registers: `M` elements of the kernel x `N` vectors of output channels.
 const SHAPES_32: [(usize, usize); 4] = [(24, 1), (12, 2), (8, 3), (6, 4)];
 const SHAPES_16: [(usize, usize); 3] = [(12, 1), (6, 2), (4, 3)];
 
+/// The tiles for so many registers.
+const fn shapes(registers: usize) -> &'static [(usize, usize)] {
+    if registers >= 32 { &SHAPES_32 } else { &SHAPES_16 }
+}
+
 /// The tile that does `depth` elements x `vectors` of output channels in the fewest cycles, and half of these cycles per pixel.
 pub(super) fn best_shape(registers: usize, depth: usize, vectors: usize) -> ((usize, usize), usize) {
-    let shapes: &[_] = if registers >= 32 { &SHAPES_32 } else { &SHAPES_16 };
     let cycles = |&(m, n): &(usize, usize)| {
         // Two FMAs or two loads start in a cycle.
         depth.div_ceil(m) * vectors.div_ceil(n) * (m * n).max(m + n)
     };
-    let best = shapes.iter().min_by_key(|shape| cycles(shape)).unwrap_or(&(12, 1));
+    let best = shapes(registers).iter().min_by_key(|shape| cycles(shape)).unwrap_or(&(12, 1));
     (*best, cycles(best))
 }
 
@@ -62,6 +67,9 @@ pub(super) unsafe fn outer(isa: Isa, registers: usize, shape: (usize, usize), jo
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
+            if const { !contains(shapes(S::REGISTERS), (M, N)) } {
+                unreachable!("a tile that this instruction set has not");
+            }
             // SAFETY: the caller's promises.
             unsafe { run::<S, M, N>(simd, self.0) }
         }

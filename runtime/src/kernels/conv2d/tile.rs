@@ -3,6 +3,7 @@
 // Arrays of registers are indexed by loops that unroll: an iterator over one would be no clearer, two arrays are mostly involved.
 #![allow(clippy::needless_range_loop)]
 
+use crate::kernels::shapes::contains;
 use crate::simd::{Kernel, Simd, dispatch};
 
 /// Tiles for 32 vector registers: `M * N` accumulators, `N` vectors of pixels and a weight or two. At least 8 accumulators, since an FMA
@@ -11,15 +12,19 @@ const SHAPES_32: [(usize, usize); 8] = [(24, 1), (12, 2), (8, 3), (6, 4), (4, 6)
 /// Tiles for 16 vector registers.
 const SHAPES_16: [(usize, usize); 6] = [(12, 1), (6, 2), (4, 3), (3, 4), (2, 5), (1, 8)];
 
+/// The tiles for so many registers.
+const fn shapes(registers: usize) -> &'static [(usize, usize)] {
+    if registers >= 32 { &SHAPES_32 } else { &SHAPES_16 }
+}
+
 /// The tile that does `channels` x `vectors` in the fewest cycles.
 pub(super) fn best_shape(registers: usize, channels: usize, vectors: usize) -> (usize, usize) {
-    let shapes: &[_] = if registers >= 32 { &SHAPES_32 } else { &SHAPES_16 };
     let cycles = |&(m, n): &(usize, usize)| {
         // Two FMAs or two loads start in a cycle; an unaligned vector of pixels is two loads, as it mostly spans two cache lines.
         let each = (m * n).max(m + 2 * n);
         channels.div_ceil(m) * vectors.div_ceil(n) * each
     };
-    shapes.iter().copied().min_by_key(cycles).unwrap_or((1, 8))
+    shapes(registers).iter().copied().min_by_key(cycles).unwrap_or((1, 8))
 }
 
 /// A vector of results.
@@ -81,6 +86,9 @@ pub(super) unsafe fn sweep<S: Simd>(_: S, shape: (usize, usize), job: &Sweep) {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
+            if const { !contains(shapes(S::REGISTERS), (M, N)) } {
+                unreachable!("a tile that this instruction set has not");
+            }
             // SAFETY: the caller's promises.
             unsafe { run::<S, M, N>(simd, self.0) }
         }

@@ -3,6 +3,7 @@
 // Arrays of registers are indexed by loops that unroll: an iterator over one would be no clearer, two arrays are mostly involved.
 #![allow(clippy::needless_range_loop)]
 
+use crate::kernels::shapes::contains;
 use crate::simd::{Isa, Kernel, Simd, dispatch};
 
 /// Tiles for 32 vector registers: `M * N` accumulators, `N` vectors of the right matrix and an element or two of the left. At least 8
@@ -11,27 +12,18 @@ const SHAPES_32: [(usize, usize); 8] = [(24, 1), (12, 2), (8, 3), (6, 4), (4, 6)
 /// Tiles for 16 vector registers.
 const SHAPES_16: [(usize, usize); 6] = [(12, 1), (6, 2), (4, 3), (3, 4), (2, 5), (1, 8)];
 
+/// The tiles for so many registers.
+const fn shapes(registers: usize) -> &'static [(usize, usize)] {
+    if registers >= 32 { &SHAPES_32 } else { &SHAPES_16 }
+}
+
 /// The tile that does `rows` x `vectors` in the fewest cycles.
 pub(super) fn best_shape(registers: usize, rows: usize, vectors: usize) -> (usize, usize) {
-    let shapes: &[_] = if registers >= 32 { &SHAPES_32 } else { &SHAPES_16 };
     let cycles = |&(m, n): &(usize, usize)| {
         // Two FMAs or two loads start in a cycle.
         rows.div_ceil(m) * vectors.div_ceil(n) * (m * n).max(m + n)
     };
-    shapes.iter().copied().min_by_key(cycles).unwrap_or((1, 8))
-}
-
-/// Whether it is one of the tiles for so many registers.
-const fn has_shape(registers: usize, rows: usize, vectors: usize) -> bool {
-    let shapes: &[(usize, usize)] = if registers >= 32 { &SHAPES_32 } else { &SHAPES_16 };
-    let mut i = 0;
-    while i < shapes.len() {
-        if shapes[i].0 == rows && shapes[i].1 == vectors {
-            return true;
-        }
-        i += 1;
-    }
-    false
+    shapes(registers).iter().copied().min_by_key(cycles).unwrap_or((1, 8))
 }
 
 /// Lanes and registers of an instruction set.
@@ -80,7 +72,7 @@ pub(super) unsafe fn product<S: Simd>(_: S, shape: (usize, usize), job: &Product
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
-            if const { !has_shape(S::REGISTERS, M, N) } {
+            if const { !contains(shapes(S::REGISTERS), (M, N)) } {
                 unreachable!("a tile that this instruction set has not");
             }
             // SAFETY: the caller's promises.
