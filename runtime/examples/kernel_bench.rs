@@ -101,6 +101,12 @@ type Algorithm = (
     fn(&mut Context, &BlockedConv2d, &[f32], &[f32], Option<&[f32]>, &mut [f32]),
 );
 
+type FirstAlgorithm = (
+    fn(&PlanarConv2d) -> usize,
+    fn(&PlanarConv2d, &Weights, &mut [f32]),
+    fn(&mut Context, &PlanarConv2d, &[f32], &[f32], &mut [f32]),
+);
+
 fn layer(filter: &str, name: &str, op: BlockedConv2d, batch: usize) -> Option<Layer> {
     let (h, k, s) = (op.input.height, op.kernel[0], op.stride[0]);
     let title = format!("{name} {k}x{k} s{s} {}->{} @{h} batch {batch}", op.input.channels, op.output.channels);
@@ -110,6 +116,7 @@ fn layer(filter: &str, name: &str, op: BlockedConv2d, batch: usize) -> Option<La
     let (packed_len, pack, run): Algorithm = match name {
         "f2" => algorithm!(winograd::f2),
         "f4" => algorithm!(winograd::f4),
+        "f2_5x5" => algorithm!(winograd::f2_5x5),
         "depthwise" => algorithm!(depthwise),
         _ => algorithm!(direct),
     };
@@ -134,9 +141,9 @@ fn layer(filter: &str, name: &str, op: BlockedConv2d, batch: usize) -> Option<La
     })
 }
 
-/// A first layer: channels, size of the input map, kernel, stride, padding.
-fn first(filter: &str, [ic, oc, size]: [usize; 3], [k, s, p]: [usize; 3]) -> Option<Layer> {
-    let title = format!("planar {k}x{k} s{s} {ic}->{oc} @{size} batch 1");
+/// A first layer: its algorithm's name, channels, size of the input map, kernel, stride, padding.
+fn first(filter: &str, name: &str, [ic, oc, size]: [usize; 3], [k, s, p]: [usize; 3]) -> Option<Layer> {
+    let title = format!("{name} {k}x{k} s{s} {ic}->{oc} @{size} batch 1");
     if !title.contains(filter) {
         return None;
     }
@@ -151,14 +158,18 @@ fn first(filter: &str, [ic, oc, size]: [usize; 3], [k, s, p]: [usize; 3]) -> Opt
         activation: Some(Activation::Relu),
         pool: None,
     };
-    let mut packed = Buffer::zeroed(planar::packed_len(&op));
-    planar::pack(&op, &Weights::new(&values(op.weight_len()), None), &mut packed);
+    let (packed_len, pack, run): FirstAlgorithm = match name {
+        "planar" => algorithm!(planar),
+        _ => algorithm!(winograd::planar),
+    };
+    let mut packed = Buffer::zeroed(packed_len(&op));
+    pack(&op, &Weights::new(&values(op.weight_len()), None), &mut packed);
     let input = values(op.input_len());
     let mut output = Buffer::zeroed(op.output.sample_len());
     Some(Layer {
         name: title,
         macs: op.macs() as f64,
-        run: Box::new(move |context| planar::run(context, &op, &input, &packed, &mut output)),
+        run: Box::new(move |context| run(context, &op, &input, &packed, &mut output)),
         seconds: vec![],
         ratios: vec![],
     })
@@ -209,7 +220,11 @@ fn main() {
     layers.extend(layer(&filter, "direct", conv(64, 128, 56, 3, 2, 1), 1));
     layers.extend(layer(&filter, "direct", conv(16, 16, 56, 3, 1, 1), 1));
     layers.extend(layer(&filter, "direct", conv(32, 48, 32, 3, 1, 1), 1));
-    layers.extend(layer(&filter, "direct", conv(64, 96, 17, 5, 1, 1), 1));
+    for name in ["direct", "f2_5x5"] {
+        for (ic, oc, size) in [(8, 16, 28), (16, 32, 28), (20, 50, 12), (64, 96, 17), (64, 192, 27)] {
+            layers.extend(layer(&filter, name, conv(ic, oc, size, 5, 1, 1), 1));
+        }
+    }
     for (ic, oc, size) in
         [(24, 144, 56), (64, 256, 56), (256, 64, 56), (512, 128, 28), (1024, 256, 14), (2048, 512, 7), (512, 2048, 7)]
     {
@@ -240,11 +255,18 @@ fn main() {
     ] {
         layers.extend(layer(&filter, "depthwise", conv(channels, channels, size, k, s, channels), 1));
     }
-    layers.extend(first(&filter, [3, 64, 224], [7, 2, 3]));
-    layers.extend(first(&filter, [3, 64, 224], [3, 1, 1]));
-    layers.extend(first(&filter, [3, 32, 224], [3, 2, 1]));
-    layers.extend(first(&filter, [1, 32, 28], [3, 1, 1]));
-    layers.extend(first(&filter, [1, 6, 32], [5, 1, 0]));
+    layers.extend(first(&filter, "planar", [3, 64, 224], [7, 2, 3]));
+    layers.extend(first(&filter, "planar", [3, 64, 224], [3, 1, 1]));
+    layers.extend(first(&filter, "planar", [3, 32, 224], [3, 2, 1]));
+    layers.extend(first(&filter, "planar", [1, 32, 28], [3, 1, 1]));
+    layers.extend(first(&filter, "planar", [1, 6, 32], [5, 1, 0]));
+    for name in ["planar", "planar f2"] {
+        for (ic, oc, size) in
+            [(1, 16, 28), (2, 16, 28), (3, 16, 32), (3, 64, 32), (4, 16, 14), (6, 16, 14), (6, 64, 28)]
+        {
+            layers.extend(first(&filter, name, [ic, oc, size], [5, 1, 0]));
+        }
+    }
     for rows in [1, 2, 8, 32] {
         for sizes in [[400, 120], [120, 84], [512, 1000], [1024, 1024], [4096, 1000], [4096, 4096], [25088, 4096]] {
             layers.extend(dense(&filter, sizes, rows));

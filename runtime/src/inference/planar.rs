@@ -57,7 +57,7 @@ impl PlanarConv2d {
     }
 
     /// Rows (axis 0) or columns (axis 1) that are convolved.
-    const fn convolved(&self, axis: usize) -> usize {
+    pub(super) const fn convolved(&self, axis: usize) -> usize {
         let size = if axis == 0 { self.output.height } else { self.output.width };
         size * pooled::factor(self.pool)
     }
@@ -67,12 +67,12 @@ impl PlanarConv2d {
         (outputs - 1) * self.stride[axis] + (self.kernel[axis] - 1) * self.dilation[axis] + 1
     }
 
-    /// Whether every tap lies in the input.
-    const fn is_unpadded(&self) -> bool {
+    /// Whether every tap lies in the input, where rows and columns are convolved in multiples of `edge`.
+    const fn is_unpadded(&self, edge: usize) -> bool {
         self.padding[0] == 0
             && self.padding[1] == 0
-            && self.reach(0, self.convolved(0)) <= self.input[1]
-            && self.reach(1, self.convolved(1)) <= self.input[2]
+            && self.reach(0, self.convolved(0).next_multiple_of(edge)) <= self.input[1]
+            && self.reach(1, self.convolved(1).next_multiple_of(edge)) <= self.input[2]
     }
 }
 
@@ -120,17 +120,58 @@ const TASK: u64 = 400_000;
 /// # Panics
 /// When a slice is no whole number of samples, the numbers differ, or `packed` has not [`packed_len`] floats.
 pub fn run(context: &mut Context, op: &PlanarConv2d, input: &[f32], packed: &[f32], output: &mut [f32]) {
+    assert_eq!(packed.len(), packed_len(op), "floats of the packed weights");
+    let direct = Direct { op, packed, isa: context.isa, epilogue: Epilogue::new(op.activation) };
+    bands(context, op, input, output, &direct);
+}
+
+/// How the rows of a band are convolved.
+pub(super) trait Method: Sync {
+    /// Rows and columns are convolved in multiples of this: what lies beyond the output is not written, but its taps are read.
+    const EDGE: usize;
+
+    /// Floats of working memory for one band.
+    fn scratch(&self) -> usize;
+
+    /// Convolves rows of a sample of `to`, which starts at `start`, from `planes`, in which the first row's first tap comes first;
+    /// `strides` are the distances of planes and of rows. All but the activation that [`Epilogue::finish`] applies.
+    ///
+    /// # Safety
+    /// Every tap lies in the planes, the rows are those of a whole sample, and nobody else uses them meanwhile.
+    unsafe fn convolve(
+        &self,
+        to: &Blocked,
+        start: *mut f32,
+        rows: [usize; 2],
+        planes: &[f32],
+        strides: [usize; 2],
+        scratch: &mut [f32],
+    );
+}
+
+/// Computes `output` band by band: copies what the band's taps read between zeros where there is padding, convolves, applies the
+/// activation and pools.
+///
+/// # Panics
+/// When a slice is no whole number of samples, or the numbers differ.
+pub(super) fn bands<M: Method>(
+    context: &mut Context,
+    op: &PlanarConv2d,
+    input: &[f32],
+    output: &mut [f32],
+    method: &M,
+) {
     let batch = op.output.batch(output.len());
     assert_eq!(input.len(), batch * op.input_len(), "input and output hold different numbers of samples");
-    assert_eq!(packed.len(), packed_len(op), "floats of the packed weights");
     let isa = context.isa;
     let height = op.output.height;
+    let epilogue = Epilogue::new(op.activation);
     // Rows and pixels that are convolved for one of the output.
     let factor = pooled::factor(op.pool);
-    let columns = op.reach(1, op.convolved(1));
-    let copied = |rows: usize| {
-        if op.is_unpadded() { 0 } else { op.input[0] * op.reach(0, rows * factor) * columns }
-    };
+    let unpadded = op.is_unpadded(M::EDGE);
+    let columns = op.reach(1, op.convolved(1).next_multiple_of(M::EDGE));
+    let reach = |rows: usize| op.reach(0, (rows * factor).next_multiple_of(M::EDGE));
+    let copied = |rows: usize| if unpadded { 0 } else { op.input[0] * reach(rows) * columns };
     let convolved = |rows: usize| {
         let value = Blocked::new(op.output.channels, rows * factor, op.convolved(1));
         if op.pool.is_some() { value.sample_len() } else { 0 }
@@ -147,48 +188,58 @@ pub fn run(context: &mut Context, op: &PlanarConv2d, input: &[f32], packed: &[f3
     while rows > 1 && (copied(rows) > COPY || convolved(rows) > POOLED) {
         rows = rows.div_ceil(2);
     }
+    if op.pool.is_none() {
+        rows = rows.next_multiple_of(M::EDGE);
+    }
     let bands = height.div_ceil(rows);
     let copy_len = copied(rows).next_multiple_of(BLOCK);
-    let each = copy_len + convolved(rows);
-    let run = Run { op, packed, isa, epilogue: Epilogue::new(op.activation) };
+    let each = copy_len + convolved(rows) + method.scratch().next_multiple_of(BLOCK);
     let output = Disjoint::new(output);
     let tasks = batch * bands;
     let scratch = context.scratch(each * tasks.min(threads));
     parallel::for_each_scratch(scratch, each, tasks, |scratch, task| {
-        let (copy, convolved) = scratch.split_at_mut(copy_len);
+        let (copy, scratch) = scratch.split_at_mut(copy_len);
         let (sample, band) = (task / bands, task % bands);
+        let (pixels, scratch) = scratch.split_at_mut(convolved(rows));
         let rows = [band * rows, ((band + 1) * rows).min(height)];
         let input = &input[sample * op.input_len()..][..op.input_len()];
         let first = rows[0] * factor * op.stride[0];
-        let (planes, strides) = if op.is_unpadded() {
+        let (planes, strides) = if unpadded {
             let [_, h, w] = op.input;
             (&input[first * w..], [h * w, w])
         } else {
-            let reach = op.reach(0, (rows[1] - rows[0]) * factor);
+            let reach = reach(rows[1] - rows[0]);
             copy_rows(op.input, op.padding, input, first, [reach, columns], copy);
             (&*copy, [reach * columns, columns])
         };
-        // SAFETY: all that the rows' taps reach lies in the input or has been copied; and every task has rows of its own, in a sample of
-        // the output.
-        unsafe {
-            let sample = output.as_ptr().add(sample * op.output.sample_len());
-            match op.pool {
-                None => run.band(&op.output, sample, rows, planes, strides),
-                Some(pool) => {
-                    let height = (rows[1] - rows[0]) * factor;
-                    let value = Blocked::new(op.output.channels, height, op.convolved(1));
-                    run.band(&value, convolved.as_mut_ptr(), [0, height], planes, strides);
-                    for block in 0..value.blocks() {
-                        let rows = pooled::Rows {
-                            from: convolved.as_ptr().add(value.offset(block, 0, 0)),
-                            from_row: value.row_len(),
-                            to: sample.add(op.output.offset(block, rows[0], 0)),
-                            to_row: op.output.row_len(),
-                            size: [rows[1] - rows[0], op.output.width],
-                        };
-                        pooled::blocked(isa, pool, rows);
-                    }
+        let convolve = |to: &Blocked, start: *mut f32, rows: [usize; 2], scratch: &mut [f32]| {
+            // SAFETY: all that the rows' taps reach lies in the input or has been copied, and nobody else uses these rows.
+            unsafe {
+                method.convolve(to, start, rows, planes, strides, scratch);
+                for block in 0..to.blocks() {
+                    epilogue.finish(isa, to, start, block, rows, [0, to.width]);
                 }
+            }
+        };
+        // SAFETY: a sample of the output.
+        let sample = unsafe { output.as_ptr().add(sample * op.output.sample_len()) };
+        let Some(pool) = op.pool else {
+            return convolve(&op.output, sample, rows, scratch);
+        };
+        let height = (rows[1] - rows[0]) * factor;
+        let value = Blocked::new(op.output.channels, height, op.convolved(1));
+        convolve(&value, pixels.as_mut_ptr(), [0, height], scratch);
+        for block in 0..value.blocks() {
+            // SAFETY: pixels that have been convolved, and rows of the output that are this task's.
+            unsafe {
+                let rows = pooled::Rows {
+                    from: pixels.as_ptr().add(value.offset(block, 0, 0)),
+                    from_row: value.row_len(),
+                    to: sample.add(op.output.offset(block, rows[0], 0)),
+                    to_row: op.output.row_len(),
+                    size: [rows[1] - rows[0], op.output.width],
+                };
+                pooled::blocked(isa, pool, rows);
             }
         }
     });
@@ -222,21 +273,30 @@ pub(super) fn copy_rows(
     }
 }
 
-/// A run's data.
-struct Run<'a> {
+/// Tap by tap.
+struct Direct<'a> {
     op: &'a PlanarConv2d,
     packed: &'a [f32],
     isa: Isa,
     epilogue: Epilogue,
 }
 
-impl Run<'_> {
-    /// Convolves rows of a sample `to`, which starts at `start`, from planes in which the first row's first tap comes first; `strides`
-    /// are the distances of planes and of rows.
-    ///
-    /// # Safety
-    /// Every tap lies in the planes, the rows are those of a whole sample, and nobody else uses them meanwhile.
-    unsafe fn band(&self, to: &Blocked, start: *mut f32, rows: [usize; 2], planes: &[f32], strides: [usize; 2]) {
+impl Method for Direct<'_> {
+    const EDGE: usize = 1;
+
+    fn scratch(&self) -> usize {
+        0
+    }
+
+    unsafe fn convolve(
+        &self,
+        to: &Blocked,
+        start: *mut f32,
+        rows: [usize; 2],
+        planes: &[f32],
+        strides: [usize; 2],
+        _: &mut [f32],
+    ) {
         let (op, isa) = (self.op, self.isa);
         let (kernel, blocks) = (op.kernel, to.blocks());
         let distance = tile::distance(op.stride[1], op.dilation[1], [BLOCK; 2]);
@@ -272,90 +332,41 @@ impl Run<'_> {
             // SAFETY: the caller's promise.
             unsafe { tile::run(isa, &strip, 1, width) };
         }
-        if !self.epilogue.is_finished() {
-            for block in 0..blocks {
-                // SAFETY: as above.
-                unsafe { self.epilogue.finish(isa, to, start, block, rows, [0, to.width]) };
-            }
-        }
     }
 }
 
 #[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
-    use crate::inference::BlockedConv2d;
-    use crate::inference::testing::{Norm, blocked, pool_reference, reference};
-    use crate::kernels::testing::{Tolerance, check, data};
+    use crate::inference::testing::{PlanarAlgorithm, check_planar, planar};
 
-    #[track_caller]
-    fn check_planar(op: &PlanarConv2d, batch: usize) {
-        let [channels, h, w] = op.input;
-        let input = data(1, batch * op.input_len());
-        let weight = data(2, op.weight_len());
-        let (bias, norm) = (data(3, op.output.channels), Norm::new(op.output.channels));
-        let weights = Weights { weight: &weight, bias: Some(&bias), norm: Some(norm.borrow()) };
-        let same = BlockedConv2d {
-            input: Blocked::new(channels, h, w),
-            output: Blocked::new(op.output.channels, op.convolved(0), op.convolved(1)),
-            kernel: op.kernel,
-            stride: op.stride,
-            padding: op.padding,
-            dilation: op.dilation,
-            groups: 1,
-            residual: None,
-            activation: op.activation,
-        };
-        let output = pool_reference(op.pool, op.output.width, reference(&same, &input, &weights, None));
-        let expected = blocked(&op.output, &output, f32::NAN);
-        let mut packed = vec![f32::NAN; packed_len(op)];
-        pack(op, &weights, &mut packed);
-        assert!(packed.iter().all(|x| x.is_finite()));
-        let tolerance = Tolerance::absolute(2.0 * Tolerance::sum(op.taps() + 4).absolute).with_special();
-        check(&format!("{op:?} x {batch}"), tolerance, [expected], |context, [output]| {
-            run(context, op, &input, &packed, output);
-        });
-    }
-
-    fn planar(input: [usize; 3], outputs: usize, kernel: usize, stride: usize, padding: usize) -> PlanarConv2d {
-        let out = |size: usize| (size + 2 * padding - kernel) / stride + 1;
-        PlanarConv2d {
-            input,
-            output: Blocked::new(outputs, out(input[1]), out(input[2])),
-            kernel: [kernel; 2],
-            stride: [stride; 2],
-            padding: [padding; 2],
-            dilation: [1, 1],
-            activation: None,
-            pool: None,
-        }
-    }
+    const DIRECT: PlanarAlgorithm = PlanarAlgorithm { packed_len, pack, run, error: 1.0 };
 
     #[test]
     fn every_width() {
         for width in 7..=45 {
-            check_planar(&planar([3, 9, width], 17, 3, 1, 1), 1);
-            check_planar(&planar([1, 8, width], 6, 5, 1, 0), 2);
-            check_planar(&planar([2, 8, width], 33, 7, 2, 3), 1);
+            check_planar(&DIRECT, &planar([3, 9, width], 17, 3, 1, 1), 1);
+            check_planar(&DIRECT, &planar([1, 8, width], 6, 5, 1, 0), 2);
+            check_planar(&DIRECT, &planar([2, 8, width], 33, 7, 2, 3), 1);
         }
     }
 
     #[test]
     fn strides_dilations_and_uneven_padding() {
         for stride in [1, 2, 3, 4, 5] {
-            check_planar(&planar([3, 20, 23], 32, 3, stride, 1), 1);
-            check_planar(&planar([3, 20, 23], 16, 11, stride, 2), 1);
+            check_planar(&DIRECT, &planar([3, 20, 23], 32, 3, stride, 1), 1);
+            check_planar(&DIRECT, &planar([3, 20, 23], 16, 11, stride, 2), 1);
         }
         let mut op = planar([2, 12, 14], 20, 3, 1, 0);
         op.dilation = [2, 3];
         op.padding = [2, 3];
         op.output = Blocked::new(20, 12, 14);
-        check_planar(&op, 2);
+        check_planar(&DIRECT, &op, 2);
         // padding="same" with an even kernel; and outputs that see nothing but padding.
         let mut op = planar([2, 12, 14], 20, 4, 1, 1);
         op.output = Blocked::new(20, 12, 14);
-        check_planar(&op, 1);
-        check_planar(&planar([1, 2, 1], 5, 2, 1, 4), 1);
+        check_planar(&DIRECT, &op, 1);
+        check_planar(&DIRECT, &planar([1, 2, 1], 5, 2, 1, 4), 1);
     }
 
     #[test]
@@ -364,9 +375,9 @@ mod tests {
             let mut op = planar([3, 70, 64], 40, 3, 2, 1);
             op.activation = activation;
             op.output = op.output.with_halo([1, 2, 0, 1]).within(1, 5);
-            check_planar(&op, 3);
+            check_planar(&DIRECT, &op, 3);
         }
-        check_planar(&planar([4, 100, 130], 32, 3, 1, 1), 1);
+        check_planar(&DIRECT, &planar([4, 100, 130], 32, 3, 1, 1), 1);
     }
 
     #[test]
@@ -375,16 +386,13 @@ mod tests {
             for activation in [None, Some(Activation::Relu), Some(Activation::Tanh)] {
                 // Odd sizes, of which the last row and column are left out; with padding and without.
                 for width in (7..=34).chain([71]) {
-                    let mut op = planar([1 + width % 3, 9 + width % 2, width], 1 + width, 5, 1, 2 * (width % 2));
-                    (op.pool, op.activation) = (Some(pool), activation);
-                    op.output = Blocked::new(op.output.channels, op.output.height / 2, op.output.width / 2);
-                    check_planar(&op, 1 + width % 2);
+                    let op = planar([1 + width % 3, 9 + width % 2, width], 1 + width, 5, 1, 2 * (width % 2));
+                    check_planar(&DIRECT, &op.pooled(pool, activation), 1 + width % 2);
                 }
                 // Bands, a halo, and a place within other blocks.
-                let mut op = planar([3, 70, 90], 40, 3, 2, 1);
-                (op.pool, op.activation) = (Some(pool), activation);
-                op.output = Blocked::new(40, 17, 22).with_halo([1, 2, 0, 1]).within(1, 5);
-                check_planar(&op, 2);
+                let mut op = planar([3, 70, 90], 40, 3, 2, 1).pooled(pool, activation);
+                op.output = op.output.with_halo([1, 2, 0, 1]).within(1, 5);
+                check_planar(&DIRECT, &op, 2);
             }
         }
     }

@@ -1,5 +1,9 @@
 //! How the blocked convolutions are held against a plain one, in f64 and NCHW.
 
+mod planar;
+
+pub(crate) use planar::{PlanarAlgorithm, check_planar, planar};
+
 use super::{BatchNorm, Blocked, BlockedConv2d, OnBlocked, Pool2x2, Weights, blocked::BLOCK};
 use crate::kernels::Context;
 use crate::kernels::testing::{Tolerance, check, data, data_in};

@@ -1,6 +1,7 @@
-//! Winograd convolution: 3x3 kernels of stride 1 with 2.25 or 4 times fewer multiplications.
+//! Winograd convolution: 3x3 and 5x5 kernels of stride 1 with 2.25 to 4 times fewer multiplications.
 //!
-//! [`f4`] is F(4x4, 3x3), the fastest where the map is about 13 or wider or the batch large; [`f2`] is F(2x2, 3x3). The input is cut
+//! [`f4`] is F(4x4, 3x3), the fastest where the map is about 13 or wider or the batch large; [`f2`] is F(2x2, 3x3), and [`f2_5x5`] is
+//! F(2x2, 5x5), between blocked values. [`planar`] is F(2x2, 5x5) from planar inputs of few channels. The input is cut
 //! into overlapping tiles (of 6x6 at a distance of 4, or 4x4 at 2), each transformed into 36 (16) numbers per channel; for each of
 //! these planes the channels are multiplied by transformed weights, a matrix product over tiles; and the products are transformed
 //! back. The formulas are Lavin and Gray's ("Fast algorithms for convolutional neural networks", 2016).
@@ -11,6 +12,7 @@
 
 mod job;
 mod plan;
+pub mod planar;
 mod tiles;
 mod transform;
 
@@ -25,16 +27,23 @@ use plan::{Plan, Schedule};
 use tiles::Tiles;
 use transform::Variant;
 
-/// Whether the algorithms compute this convolution: 3x3, stride and dilation 1, one group.
-pub const fn supports(op: &BlockedConv2d) -> bool {
-    matches!((op.kernel, op.stride, op.dilation, op.groups), ([3, 3], [1, 1], [1, 1], 1))
+/// Whether an algorithm for square kernels of `size` computes this convolution: stride and dilation 1, one group.
+const fn supports(op: &BlockedConv2d, size: usize) -> bool {
+    let square = op.kernel[0] == size && op.kernel[1] == size;
+    square && matches!((op.stride, op.dilation, op.groups), ([1, 1], [1, 1], 1))
 }
 
 macro_rules! algorithm {
     ($(#[$doc:meta])* $name:ident, $variant:ty, $m:literal, $n:literal) => {
         $(#[$doc])*
         pub mod $name {
-            use super::{BlockedConv2d, Context, Weights, transform};
+            use super::transform::{self, Variant};
+            use super::{BlockedConv2d, Context, Weights};
+
+            /// Whether the algorithm computes this convolution: its size of kernel, stride and dilation 1, one group.
+            pub const fn supports(op: &BlockedConv2d) -> bool {
+                super::supports(op, <$variant>::KERNEL)
+            }
 
             /// Floats that [`pack`] writes.
             pub const fn packed_len(op: &BlockedConv2d) -> usize {
@@ -44,7 +53,7 @@ macro_rules! algorithm {
             /// Transforms and packs the weights (with what [`Weights`] folds in) for [`run`], in f64, rounded once.
             ///
             /// # Panics
-            /// When the algorithm does not compute this convolution ([`super::supports`]), or a slice has not the length that
+            /// When the algorithm does not compute this convolution ([`supports`]), or a slice has not the length that
             /// `op` says.
             pub fn pack(op: &BlockedConv2d, weights: &Weights, packed: &mut [f32]) {
                 super::pack::<$m, $n, $variant>(op, weights, packed);
@@ -53,7 +62,7 @@ macro_rules! algorithm {
             /// Computes `output` for a batch of samples.
             ///
             /// # Panics
-            /// When the algorithm does not compute this convolution ([`super::supports`]), a slice is no whole number of samples,
+            /// When the algorithm does not compute this convolution ([`supports`]), a slice is no whole number of samples,
             /// the numbers differ, or `packed` has not [`packed_len`] floats.
             pub fn run(
                 context: &mut Context,
@@ -77,6 +86,10 @@ algorithm! {
     /// F(4x4, 3x3): 4 times fewer multiplications.
     f4, transform::F4, 4, 6
 }
+algorithm! {
+    /// F(2x2, 5x5): 2.78 times fewer multiplications.
+    f2_5x5, transform::F2Of5, 2, 6
+}
 
 const fn packed_len(op: &BlockedConv2d, planes: usize) -> usize {
     op.output.blocks() * BLOCK * (1 + planes * op.input.channels)
@@ -84,7 +97,8 @@ const fn packed_len(op: &BlockedConv2d, planes: usize) -> usize {
 
 /// Packed as `[bias][plane][output block][ic][16]`.
 fn pack<const M: usize, const N: usize, W: Variant<M, N>>(op: &BlockedConv2d, weights: &Weights, packed: &mut [f32]) {
-    assert!(supports(op), "no 3x3 convolution of stride 1: {op:?}");
+    let size = W::KERNEL;
+    assert!(supports(op, size), "no {size}x{size} convolution of stride 1: {op:?}");
     weights.check(op.weight_len(), op.output.channels);
     assert_eq!(packed.len(), packed_len(op, N * N), "floats of the packed weights");
     let inputs = op.input.channels;
@@ -95,8 +109,7 @@ fn pack<const M: usize, const N: usize, W: Variant<M, N>>(op: &BlockedConv2d, we
         let factor = if output < op.output.channels { weights.factor(output) } else { 0.0 };
         for input in 0..inputs {
             let transformed = if output < op.output.channels {
-                let kernel = &weights.weight[(output * inputs + input) * 9..][..9];
-                transform::weight::<M, N, W>(kernel, factor)
+                W::weight(&weights.weight[(output * inputs + input) * size * size..][..size * size], factor)
             } else {
                 [[0.0; N]; N]
             };
@@ -116,7 +129,7 @@ fn run<const M: usize, const N: usize, W: Variant<M, N>>(
     output: &mut [f32],
 ) {
     let batch = op.check(input, residual, output);
-    assert!(supports(op), "no 3x3 convolution of stride 1: {op:?}");
+    assert!(supports(op, W::KERNEL), "no {0}x{0} convolution of stride 1: {op:?}", W::KERNEL);
     assert_eq!(packed.len(), packed_len(op, N * N), "floats of the packed weights");
     let isa = context.isa;
     let tiles = Tiles::new(op, M, batch);
@@ -175,16 +188,25 @@ mod tests {
     const F2: Algorithm = Algorithm { packed_len: f2::packed_len, pack: f2::pack, run: f2::run, error: 2.0 };
     const F4: Algorithm = Algorithm { packed_len: f4::packed_len, pack: f4::pack, run: f4::run, error: 6.0 };
 
-    fn check_both(op: &BlockedConv2d, batch: usize) {
+    const F2_5X5: Algorithm =
+        Algorithm { packed_len: f2_5x5::packed_len, pack: f2_5x5::pack, run: f2_5x5::run, error: 4.0 };
+
+    /// The algorithms for 3x3 kernels, and that for 5x5 with the same output: padding and halo are one more on each side.
+    fn check_all(op: &BlockedConv2d, batch: usize) {
         check_convolution(&F2, op, batch);
         check_convolution(&F4, op, batch);
+        let mut op = *op;
+        op.kernel = [5, 5];
+        op.padding = op.padding.map(|padding| padding + 1);
+        op.input.halo = op.input.halo.map(|halo| halo + 1);
+        check_convolution(&F2_5X5, &op, batch);
     }
 
     #[test]
     fn every_size() {
         for height in 1..=10 {
             for width in [1, 2, 3, 4, 5, 7, 8, 9, 13, 30, 38] {
-                check_both(&conv([3, 17], [height, width], [3, 3], [1, 1]), 1 + height % 2);
+                check_all(&conv([3, 17], [height, width], [3, 3], [1, 1]), 1 + height % 2);
             }
         }
     }
@@ -193,7 +215,7 @@ mod tests {
     fn channels_and_batches() {
         for input in [1, 16, 17, 40] {
             for output in [1, 16, 33, 80] {
-                check_both(&conv([input, output], [6, 7], [3, 3], [1, 1]), 1 + input % 3);
+                check_all(&conv([input, output], [6, 7], [3, 3], [1, 1]), 1 + input % 3);
             }
         }
     }
@@ -207,12 +229,12 @@ mod tests {
                 op.padding = padding;
                 op.input.halo = halo;
                 op.output = Blocked::new(6, 5 + 2 * padding[0], 7 + 2 * padding[1]);
-                check_both(&op, 2);
+                check_all(&op, 2);
             }
         }
         let mut op = conv([5, 6], [7, 9], [3, 3], [1, 1]);
         op.output = Blocked::new(6, 8, 7);
-        check_both(&op, 1);
+        check_all(&op, 1);
     }
 
     #[test]
@@ -224,7 +246,7 @@ mod tests {
                 op.input = op.input.within(1, 4);
                 op.output = op.output.with_halo([1, 1, 1, 1]).within(2, 5);
                 op.residual = residual.then(|| op.output.with_halo([2, 0, 1, 0]).within(0, 3));
-                check_both(&op, 2);
+                check_all(&op, 2);
             }
         }
     }
@@ -232,8 +254,8 @@ mod tests {
     #[test]
     fn heavy_and_light_weights_in_several_blocks() {
         // 36 x 96 x 112 floats of weights are more than a cache, and 77 tiles more than a block.
-        check_both(&conv([96, 112], [26, 41], [3, 3], [1, 1]), 1);
-        check_both(&conv([16, 32], [40, 41], [3, 3], [1, 1]), 1);
+        check_all(&conv([96, 112], [26, 41], [3, 3], [1, 1]), 1);
+        check_all(&conv([16, 32], [40, 41], [3, 3], [1, 1]), 1);
     }
 
     /// What the algorithms cost in accuracy, on inputs as after a ReLU and weights as He et al. (2015) draw them: the root mean square
@@ -243,34 +265,37 @@ mod tests {
         use crate::inference::direct;
         use crate::inference::testing::{blocked, reference};
         use crate::kernels::testing::data_in;
-        let op = conv([256, 16], [24, 24], [3, 3], [1, 1]);
+        let small = conv([256, 16], [24, 24], [3, 3], [1, 1]);
+        let large = conv([256, 16], [24, 24], [5, 5], [1, 1]);
         let normal = |seed, len: usize| -> Vec<f32> {
             // The sum of twelve uniform numbers has variance 1.
             data_in(seed, 12 * len, -0.5, 0.5).chunks(12).map(|x| x.iter().sum()).collect()
         };
-        let input: Vec<f32> = normal(1, 256 * 24 * 24).iter().map(|x| x.max(0.0)).collect();
-        let weight: Vec<f32> = normal(2, op.weight_len()).iter().map(|x| x * (2.0f32 / (9.0 * 256.0)).sqrt()).collect();
-        let weights = Weights::new(&weight, None);
-        let exact = blocked(&op.output, &reference(&op, &input, &weights, None), 0.0);
-        let input = blocked(&op.input, &input, 0.0);
-        let scale = (exact.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / exact.len() as f64).sqrt();
-        for &isa in crate::kernels::testing::isas() {
-            let errors = |algorithm: &Algorithm| {
-                let mut packed = vec![0.0; (algorithm.packed_len)(&op)];
-                (algorithm.pack)(&op, &weights, &mut packed);
+        let planes: Vec<f32> = normal(1, 256 * 24 * 24).iter().map(|x| x.max(0.0)).collect();
+        let direct = Algorithm { packed_len: direct::packed_len, pack: direct::pack, run: direct::run, error: 1.0 };
+        for (name, op, algorithm, root, largest) in [
+            ("direct", &small, &direct, 7e-7, 6e-6),
+            ("F(2x2, 3x3)", &small, &F2, 7e-7, 6e-6),
+            ("F(4x4, 3x3)", &small, &F4, 1.5e-6, 1.5e-5),
+            ("direct, 5x5", &large, &direct, 1.3e-6, 1.3e-5),
+            ("F(2x2, 5x5)", &large, &F2_5X5, 2e-6, 1.5e-5),
+        ] {
+            let taps = (256 * op.kernel[0] * op.kernel[1]) as f32;
+            let weight: Vec<f32> = normal(2, op.weight_len()).iter().map(|x| x * (2.0f32 / taps).sqrt()).collect();
+            let weights = Weights::new(&weight, None);
+            let exact = blocked(&op.output, &reference(op, &planes, &weights, None), 0.0);
+            let input = blocked(&op.input, &planes, 0.0);
+            let scale = (exact.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / exact.len() as f64).sqrt();
+            let mut packed = vec![0.0; (algorithm.packed_len)(op)];
+            (algorithm.pack)(op, &weights, &mut packed);
+            for &isa in crate::kernels::testing::isas() {
                 let mut output = vec![0.0; op.output.sample_len()];
                 let mut context = crate::simd::with_isa(isa, Context::new);
-                (algorithm.run)(&mut context, &op, &input, &packed, None, &mut output);
+                (algorithm.run)(&mut context, op, &input, &packed, None, &mut output);
                 let error = |(x, y): (&f32, &f32)| (f64::from(*x) - f64::from(*y)).abs() / scale;
                 let errors = || output.iter().zip(&exact).map(error);
                 let square = errors().map(|x| x * x).sum::<f64>() / exact.len() as f64;
-                (square.sqrt(), errors().fold(0.0, f64::max))
-            };
-            let direct = Algorithm { packed_len: direct::packed_len, pack: direct::pack, run: direct::run, error: 1.0 };
-            for (name, algorithm, root, largest) in
-                [("direct", &direct, 7e-7, 6e-6), ("F(2x2)", &F2, 7e-7, 6e-6), ("F(4x4)", &F4, 1.5e-6, 1.5e-5)]
-            {
-                let (got, max) = errors(algorithm);
+                let (got, max) = (square.sqrt(), errors().fold(0.0, f64::max));
                 println!("{isa} {name}: {got:.1e}, at most {max:.1e}");
                 assert!(got < root && max < largest, "{isa} {name}: {got:e}, {max:e}");
             }

@@ -1,21 +1,25 @@
 //! The transforms of Winograd's (Toom's and Cook's) algorithms, one vector of channels at a time.
 //!
-//! F(m x m, 3 x 3) computes m x m outputs from n x n inputs, n = m + 2, as `Y = A^T [(G g G^T) . (B^T d B)] A`. With the points
-//! p_0 … p_m and infinity (Lavin and Gray, 2015, following Winograd, 1980):
+//! F(m x m, k x k) computes m x m outputs from n x n inputs, n = m + k - 1, as `Y = A^T [(G g G^T) . (B^T d B)] A`. With the points
+//! p_0 … p_{n-2} and infinity (Lavin and Gray, 2015, following Winograd, 1980):
 //!
 //! - row i of `B^T` holds the coefficients of `prod_{j != i} (x - p_j)`, the last row those of the product over all j;
-//! - row i of `G` is `[1, p_i, p_i^2] / prod_{j != i} (p_i - p_j)`, the last `[0, 0, 1]`;
+//! - row i of `G` is `[1, p_i, …, p_i^(k-1)] / prod_{j != i} (p_i - p_j)`, the last `[0, …, 0, 1]`;
 //! - row k of `A^T` is `p_i^k`, with 1 for infinity in the last row alone.
 //!
-//! F(4 x 4) takes the points 0, ±5/8, ±3/2. They cost the multiply-adds of the usual 0, ±1, ±2, every constant is exact in f32, and
-//! the error is a quarter: root mean square 2 times that of direct summation, against 4 (256 channels, normally distributed).
+//! With n = 6, the points are 0, ±5/8, ±3/2. They cost the multiply-adds of the usual 0, ±1, ±2, every constant is exact in f32, and
+//! the error of F(4 x 4, 3 x 3) is a quarter: root mean square 2 times that of direct summation, against 4 (256 channels, normally
+//! distributed). `B^T` knows the points alone, and is the same for F(4 x 4, 3 x 3) and F(2 x 2, 5 x 5).
 
 use crate::simd::Simd;
 
 /// One of the algorithms: M x M outputs from N x N inputs.
 pub(super) trait Variant<const M: usize, const N: usize>: Copy + Send + Sync + 'static {
-    /// `G`.
-    const WEIGHT: [[f64; 3]; N];
+    /// Rows and columns of the kernel: `N - M + 1`.
+    const KERNEL: usize = N + 1 - M;
+
+    /// `G g G^T` in f64, times `factor`: `g` is one channel's kernel, row by row.
+    fn weight(g: &[f32], factor: f64) -> [[f64; N]; N];
 
     /// `B^T d`.
     fn input<S: Simd>(simd: S, d: [S::V; N]) -> [S::V; N];
@@ -29,8 +33,11 @@ pub(super) trait Variant<const M: usize, const N: usize>: Copy + Send + Sync + '
 pub(super) struct F2;
 
 impl Variant<2, 4> for F2 {
-    // The signs of the first row here and in `input` are both turned.
-    const WEIGHT: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
+    fn weight(g: &[f32], factor: f64) -> [[f64; 4]; 4] {
+        // The signs of the first row here and in `input` are both turned.
+        let matrix = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
+        transformed(&matrix, g, factor)
+    }
 
     #[inline(always)]
     fn input<S: Simd>(s: S, [d0, d1, d2, d3]: [S::V; 4]) -> [S::V; 4] {
@@ -43,52 +50,60 @@ impl Variant<2, 4> for F2 {
     }
 }
 
-/// F(4 x 4, 3 x 3), points 0, ±[`F4::P`], ±[`F4::Q`].
+/// The points 0, ±[`P`] and ±[`Q`].
+const P: f64 = 0.625;
+const Q: f64 = 1.5;
+const P2: f64 = P * P;
+const Q2: f64 = Q * Q;
+
+/// `G` for these points and kernels of `K`.
+fn six_points<const K: usize>() -> [[f64; K]; 6] {
+    let mut matrix = [[0.0; K]; 6];
+    for (row, (p, other)) in matrix.iter_mut().zip([(0.0, P2), (P, Q2), (-P, Q2), (Q, P2), (-Q, P2)]) {
+        // The product over j of p - p_j: p (0), 2 p (-p), p^2 - other (the other two); for 0 that of the four others.
+        let product = if p == 0.0 { P2 * Q2 } else { p * 2.0 * p * (p * p - other) };
+        for (k, value) in row.iter_mut().enumerate() {
+            let power = (0..k).fold(1.0, |power, _| power * p);
+            *value = power / product;
+        }
+    }
+    matrix[5][K - 1] = 1.0;
+    matrix
+}
+
+/// `B^T d` for these points.
+#[inline(always)]
+fn six_inputs<S: Simd>(s: S, [d0, d1, d2, d3, d4, d5]: [S::V; 6]) -> [S::V; 6] {
+    let c = |x: f64| s.splat(x as f32);
+    let (p, q, p2, q2) = (c(P), c(Q), c(P2), c(Q2));
+    // x (x^2 - p^2) (x^2 - q^2) = x^5 - (p^2 + q^2) x^3 + p^2 q^2 x
+    let (sum, product) = (c(P2 + Q2), c(P2 * Q2));
+    let even_p = s.neg_mul_add(q2, d2, d4);
+    let odd_p = s.neg_mul_add(q2, d1, d3);
+    let even_q = s.neg_mul_add(p2, d2, d4);
+    let odd_q = s.neg_mul_add(p2, d1, d3);
+    [
+        s.mul_add(product, d0, s.neg_mul_add(sum, d2, d4)),
+        s.mul_add(p, odd_p, even_p),
+        s.neg_mul_add(p, odd_p, even_p),
+        s.mul_add(q, odd_q, even_q),
+        s.neg_mul_add(q, odd_q, even_q),
+        s.mul_add(product, d1, s.neg_mul_add(sum, d3, d5)),
+    ]
+}
+
+/// F(4 x 4, 3 x 3).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct F4;
 
-impl F4 {
-    const P: f64 = 0.625;
-    const Q: f64 = 1.5;
-    const P2: f64 = Self::P * Self::P;
-    const Q2: f64 = Self::Q * Self::Q;
-
-    /// The row of `G` for the point `p`, of which `other` is the other positive point's square.
-    const fn row(p: f64, other: f64) -> [f64; 3] {
-        // The product over j of p - p_j: p (0), 2 p (-p), p^2 - other (the other two).
-        let n = p * 2.0 * p * (p * p - other);
-        [1.0 / n, p / n, p * p / n]
-    }
-}
-
 impl Variant<4, 6> for F4 {
-    const WEIGHT: [[f64; 3]; 6] = [
-        [1.0 / (Self::P2 * Self::Q2), 0.0, 0.0],
-        Self::row(Self::P, Self::Q2),
-        Self::row(-Self::P, Self::Q2),
-        Self::row(Self::Q, Self::P2),
-        Self::row(-Self::Q, Self::P2),
-        [0.0, 0.0, 1.0],
-    ];
+    fn weight(g: &[f32], factor: f64) -> [[f64; 6]; 6] {
+        transformed(&six_points::<3>(), g, factor)
+    }
 
     #[inline(always)]
-    fn input<S: Simd>(s: S, [d0, d1, d2, d3, d4, d5]: [S::V; 6]) -> [S::V; 6] {
-        let c = |x: f64| s.splat(x as f32);
-        let (p, q, p2, q2) = (c(Self::P), c(Self::Q), c(Self::P2), c(Self::Q2));
-        // x (x^2 - p^2) (x^2 - q^2) = x^5 - (p^2 + q^2) x^3 + p^2 q^2 x
-        let (sum, product) = (c(Self::P2 + Self::Q2), c(Self::P2 * Self::Q2));
-        let even_p = s.neg_mul_add(q2, d2, d4);
-        let odd_p = s.neg_mul_add(q2, d1, d3);
-        let even_q = s.neg_mul_add(p2, d2, d4);
-        let odd_q = s.neg_mul_add(p2, d1, d3);
-        [
-            s.mul_add(product, d0, s.neg_mul_add(sum, d2, d4)),
-            s.mul_add(p, odd_p, even_p),
-            s.neg_mul_add(p, odd_p, even_p),
-            s.mul_add(q, odd_q, even_q),
-            s.neg_mul_add(q, odd_q, even_q),
-            s.mul_add(product, d1, s.neg_mul_add(sum, d3, d5)),
-        ]
+    fn input<S: Simd>(s: S, d: [S::V; 6]) -> [S::V; 6] {
+        six_inputs(s, d)
     }
 
     #[inline(always)]
@@ -98,25 +113,49 @@ impl Variant<4, 6> for F4 {
         let (sum_q, difference_q) = (s.add(t3, t4), s.sub(t3, t4));
         [
             s.add(t0, s.add(sum_p, sum_q)),
-            s.mul_add(c(Self::P), difference_p, s.mul(c(Self::Q), difference_q)),
-            s.mul_add(c(Self::P2), sum_p, s.mul(c(Self::Q2), sum_q)),
-            s.mul_add(c(Self::P * Self::P2), difference_p, s.mul_add(c(Self::Q * Self::Q2), difference_q, t5)),
+            s.mul_add(c(P), difference_p, s.mul(c(Q), difference_q)),
+            s.mul_add(c(P2), sum_p, s.mul(c(Q2), sum_q)),
+            s.mul_add(c(P * P2), difference_p, s.mul_add(c(Q * Q2), difference_q, t5)),
         ]
     }
 }
 
-/// `G g G^T` in f64, times `factor`: `g` is one channel's kernel, row by row.
-pub(super) fn weight<const M: usize, const N: usize, W: Variant<M, N>>(g: &[f32], factor: f64) -> [[f64; N]; N] {
-    let dot = |row: &[f64; 3], g: [f64; 3]| row[0] * g[0] + row[1] * g[1] + row[2] * g[2];
-    let mut product = [[0.0; 3]; N];
+/// F(2 x 2, 5 x 5).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct F2Of5;
+
+impl Variant<2, 6> for F2Of5 {
+    fn weight(g: &[f32], factor: f64) -> [[f64; 6]; 6] {
+        transformed(&six_points::<5>(), g, factor)
+    }
+
+    #[inline(always)]
+    fn input<S: Simd>(s: S, d: [S::V; 6]) -> [S::V; 6] {
+        six_inputs(s, d)
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(s: S, [t0, t1, t2, t3, t4, t5]: [S::V; 6]) -> [S::V; 2] {
+        let c = |x: f64| s.splat(x as f32);
+        [
+            s.add(s.add(t0, s.add(t1, t2)), s.add(t3, t4)),
+            s.mul_add(c(P), s.sub(t1, t2), s.mul_add(c(Q), s.sub(t3, t4), t5)),
+        ]
+    }
+}
+
+/// `G g G^T`, times `factor`, of `G` and a kernel `g`, row by row.
+fn transformed<const N: usize, const K: usize>(matrix: &[[f64; K]; N], g: &[f32], factor: f64) -> [[f64; N]; N] {
+    let dot = |row: &[f64; K], g: [f64; K]| row.iter().zip(g).map(|(&x, y)| x * y).sum::<f64>();
+    let mut product = [[0.0; K]; N];
     let mut transformed = [[0.0; N]; N];
-    for (row, product) in W::WEIGHT.iter().zip(&mut product) {
+    for (row, product) in matrix.iter().zip(&mut product) {
         for (x, value) in product.iter_mut().enumerate() {
-            *value = dot(row, [0, 3, 6].map(|y| f64::from(g[y + x]) * factor));
+            *value = dot(row, core::array::from_fn(|y| f64::from(g[y * K + x]) * factor));
         }
     }
     for (product, transformed) in product.iter().zip(&mut transformed) {
-        for (column, value) in W::WEIGHT.iter().zip(transformed) {
+        for (column, value) in matrix.iter().zip(transformed) {
             *value = dot(column, *product);
         }
     }
@@ -128,36 +167,45 @@ mod tests {
     use super::*;
     use crate::simd::{Isa, Kernel, dispatch};
 
-    /// One dimension: outputs of N inputs and 3 weights.
-    struct OneDimension<const M: usize, const N: usize, W>([f32; N], [f64; 3], W);
+    /// One tile: M x M outputs of N x N inputs and a kernel.
+    struct Tile<'a, const M: usize, const N: usize, W>([[f32; N]; N], &'a [f32], W);
 
-    impl<const M: usize, const N: usize, W: Variant<M, N>> Kernel for OneDimension<M, N, W> {
-        type Output = [f32; M];
+    impl<const M: usize, const N: usize, W: Variant<M, N>> Kernel for Tile<'_, M, N, W> {
+        type Output = [[f32; M]; M];
 
         #[inline(always)]
-        fn run<S: Simd>(self, s: S) -> [f32; M] {
-            let d = W::input(s, self.0.map(|x| s.splat(x)));
-            let g = W::WEIGHT.map(|row| (row[0] * self.1[0] + row[1] * self.1[1] + row[2] * self.1[2]) as f32);
-            let products = core::array::from_fn(|i| s.mul(d[i], s.splat(g[i])));
-            W::output(s, products).map(|y| s.reduce_max(y))
+        fn run<S: Simd>(self, s: S) -> [[f32; M]; M] {
+            let rows = self.0.map(|row| W::input(s, row.map(|x| s.splat(x))));
+            let weight = W::weight(self.1, 1.0);
+            let mut columns = [[s.zero(); M]; N];
+            for (j, column) in columns.iter_mut().enumerate() {
+                let d = W::input(s, rows.map(|row| row[j]));
+                *column = W::output(s, core::array::from_fn(|i| s.mul(d[i], s.splat(weight[i][j] as f32))));
+            }
+            core::array::from_fn(|y| W::output(s, columns.map(|column| column[y])).map(|v| s.reduce_max(v)))
         }
     }
 
     fn check<const M: usize, const N: usize, W: Variant<M, N>>(variant: W) {
-        let d: [f32; N] = core::array::from_fn(|i| (i * i % 7) as f32 - 2.5);
-        let g = [0.75, -1.5, 2.0];
+        let k = W::KERNEL;
+        let d: [[f32; N]; N] = core::array::from_fn(|y| core::array::from_fn(|x| ((3 * y + x * x) % 7) as f32 - 2.5));
+        let g: [f32; 25] = core::array::from_fn(|i| [0.75, -1.5, 2.0, 0.5][i * i % 5 % 4]);
         for &isa in Isa::detected() {
-            let y = dispatch(isa, OneDimension::<M, N, W>(d, g, variant));
-            for (i, y) in y.into_iter().enumerate() {
-                let expected: f64 = (0..3).map(|j| g[j] * f64::from(d[i + j])).sum();
-                assert!((f64::from(y) - expected).abs() < 1e-5, "{isa} {i}: {y} {expected}");
+            let outputs = dispatch(isa, Tile::<M, N, W>(d, &g[..k * k], variant));
+            for (y, row) in outputs.into_iter().enumerate() {
+                for (x, output) in row.into_iter().enumerate() {
+                    let product = |tap: usize| f64::from(g[tap]) * f64::from(d[y + tap / k][x + tap % k]);
+                    let expected: f64 = (0..k * k).map(product).sum();
+                    assert!((f64::from(output) - expected).abs() < 5e-5, "{isa} {y} {x}: {output} {expected}");
+                }
             }
         }
     }
 
     #[test]
-    fn one_dimension_is_a_convolution() {
+    fn a_tile_is_a_convolution() {
         check(F2);
         check(F4);
+        check(F2Of5);
     }
 }
