@@ -8,13 +8,20 @@
 //! direct:     max(MACS / 81,  4 WEIGHTS / 15)                                           nanoseconds
 //! F(m x m):   max(PRODUCTS / 75,  4 TRANSFORMED * PASSES / 15) + LINES * 2.7
 //!
-//! PRODUCTS    = TILES * n^2 * ic * oc        n = m + 2; TILES = batch * ceil(h / m) * ceil(w / m)
+//! PRODUCTS    = TILES * n^2 * ic * oc        n = m + k - 1; TILES = batch * ceil(h / m) * ceil(w / m)
 //! TRANSFORMED = n^2 * ic * oc                floats of weights, read once for every 56 tiles
 //! LINES       = TILES * (n^2 ic + (n^2 / 2 + m^2) oc) / 16     cache lines that the transforms write, or read (counted half)
 //! ```
 //!
 //! 81 and 75 are 95 % and 88 % of the 85 multiply-adds that a core does in a nanosecond; 15 bytes a nanosecond is what a
 //! convolution gets from the third cache (a loop that does nothing else gets more); and writing a line that is not in the first cache takes 2.7 ns.
+//!
+//! From a planar value of few channels, everything is in the first cache, and vectors are full only along the output channels:
+//!
+//! ```text
+//! direct:         MACS / 76
+//! F(2x2, 5x5):    TILES * (3 ic + (13 + 9.7 ic) * ceil(oc / 16))
+//! ```
 
 use crate::layout::BLOCK;
 use crate::ops::Convolution;
@@ -31,22 +38,44 @@ pub enum Algorithm {
     WinogradF2,
     /// F(4x4, 3x3): 4 times fewer multiplications.
     WinogradF4,
+    /// F(2x2, 5x5): 2.78 times fewer multiplications.
+    WinogradF2Of5,
 }
 
 impl Algorithm {
-    /// The module of `castnet::inference`, as a path.
+    /// All but [`Algorithm::Direct`], which computes everything.
+    pub const OTHERS: [Algorithm; 4] =
+        [Algorithm::Depthwise, Algorithm::WinogradF2, Algorithm::WinogradF4, Algorithm::WinogradF2Of5];
+
+    /// The module of `castnet::inference` that computes convolutions between blocked values, as a path.
     pub const fn module(self) -> &'static [&'static str] {
         match self {
             Algorithm::Direct => &["direct"],
             Algorithm::Depthwise => &["depthwise"],
             Algorithm::WinogradF2 => &["winograd", "f2"],
             Algorithm::WinogradF4 => &["winograd", "f4"],
+            Algorithm::WinogradF2Of5 => &["winograd", "f2_5x5"],
         }
+    }
+
+    /// The module that computes convolutions from planar values.
+    pub const fn planar_module(self) -> &'static [&'static str] {
+        if self.is_winograd() { &["winograd", "planar"] } else { &["planar"] }
     }
 
     /// Whether it is one of Winograd's.
     pub const fn is_winograd(self) -> bool {
-        matches!(self, Algorithm::WinogradF2 | Algorithm::WinogradF4)
+        self.kernel().is_some()
+    }
+
+    /// Of one of Winograd's algorithms, the rows of the kernels that it computes and of the outputs that it makes together.
+    const fn kernel(self) -> Option<[usize; 2]> {
+        match self {
+            Algorithm::Direct | Algorithm::Depthwise => None,
+            Algorithm::WinogradF2 => Some([3, 2]),
+            Algorithm::WinogradF4 => Some([3, 4]),
+            Algorithm::WinogradF2Of5 => Some([5, 2]),
+        }
     }
 }
 
@@ -57,6 +86,7 @@ impl fmt::Display for Algorithm {
             Algorithm::Depthwise => "depthwise",
             Algorithm::WinogradF2 => "Winograd F(2x2)",
             Algorithm::WinogradF4 => "Winograd F(4x4)",
+            Algorithm::WinogradF2Of5 => "Winograd F(2x2, 5x5)",
         })
     }
 }
@@ -69,13 +99,13 @@ pub enum Winograd {
     Chosen,
     /// `false`: never.
     Never,
-    /// `"f2"`: F(2x2) wherever it can be taken, and F(4x4) nowhere.
+    /// `"f2"`: F(2x2) wherever it can be taken, of 3x3 and of 5x5 kernels, and F(4x4) nowhere.
     F2,
     /// `"f4"`: F(4x4) wherever it can be taken.
     F4,
 }
 
-/// A convolution between blocked values, as far as its time depends on it.
+/// A convolution, as far as its time depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Work {
     /// Kernel, stride, dilation and groups.
@@ -92,6 +122,14 @@ const MACS: f64 = 85.0;
 const DIRECT: f64 = 0.95;
 /// What of them Winograd's products reach.
 const PRODUCTS: f64 = 0.88;
+/// What of them direct convolution reaches from planar values.
+const PLANAR: f64 = 0.9;
+/// Nanoseconds for a tile of F(2x2, 5x5) from planar values: transforming a channel,
+const PLANAR_INPUT: f64 = 3.0;
+/// multiplying a channel for 16 outputs,
+const PLANAR_PRODUCTS: f64 = 9.7;
+/// and transforming those.
+const PLANAR_OUTPUT: f64 = 13.0;
 /// Bytes read in a nanosecond from beyond the second cache.
 const BYTES: f64 = 15.0;
 /// Nanoseconds to write a cache line to the second cache.
@@ -103,46 +141,66 @@ impl Work {
     /// Whether an algorithm computes it.
     pub fn allows(&self, algorithm: Algorithm) -> bool {
         let form = &self.form;
-        match algorithm {
-            Algorithm::Direct => true,
-            Algorithm::Depthwise => form.groups == self.input[0] && form.groups == self.output[0],
-            Algorithm::WinogradF2 | Algorithm::WinogradF4 => {
-                form.kernel == [3, 3] && form.stride == [1, 1] && form.dilation == [1, 1] && form.groups == 1
+        match (algorithm, algorithm.kernel()) {
+            (_, Some([size, _])) => {
+                form.kernel == [size; 2] && form.stride == [1, 1] && form.dilation == [1, 1] && form.groups == 1
             }
+            (Algorithm::Depthwise, None) => form.groups == self.input[0] && form.groups == self.output[0],
+            (_, None) => true,
         }
     }
 
-    /// The fastest algorithm for one sample, of those that are allowed.
+    /// The fastest algorithm for one sample between blocked values, of those that are allowed.
     pub fn fastest(&self, winograd: Winograd) -> Algorithm {
-        let forced = match winograd {
-            Winograd::F2 => Some(Algorithm::WinogradF2),
-            Winograd::F4 => Some(Algorithm::WinogradF4),
-            Winograd::Chosen | Winograd::Never => None,
+        self.choose(winograd, |algorithm| self.nanoseconds(algorithm, 1))
+    }
+
+    /// The fastest algorithm for one sample from a planar value, of those that are allowed.
+    pub fn fastest_planar(&self, winograd: Winograd) -> Algorithm {
+        self.choose(winograd, |algorithm| self.planar_nanoseconds(algorithm))
+    }
+
+    fn choose(&self, winograd: Winograd, nanoseconds: impl Fn(Algorithm) -> f64) -> Algorithm {
+        let forced: &[Algorithm] = match winograd {
+            Winograd::F2 => &[Algorithm::WinogradF2, Algorithm::WinogradF2Of5],
+            Winograd::F4 => &[Algorithm::WinogradF4],
+            Winograd::Chosen | Winograd::Never => &[],
         };
-        if let Some(algorithm) = forced.filter(|&algorithm| self.allows(algorithm)) {
+        let computes = |algorithm: &Algorithm| self.allows(*algorithm) && nanoseconds(*algorithm).is_finite();
+        if let Some(&algorithm) = forced.iter().find(|algorithm| computes(algorithm)) {
             return algorithm;
         }
-        let candidates = [Algorithm::Depthwise, Algorithm::WinogradF2, Algorithm::WinogradF4];
+        let asked = |algorithm: &Algorithm| !algorithm.is_winograd() || winograd == Winograd::Chosen;
         let mut best = Algorithm::Direct;
-        for algorithm in candidates.into_iter().filter(|&algorithm| self.allows(algorithm)) {
-            let asked = !algorithm.is_winograd() || winograd == Winograd::Chosen;
-            if asked && self.nanoseconds(algorithm, 1) < self.nanoseconds(best, 1) {
+        for algorithm in Algorithm::OTHERS.into_iter().filter(|algorithm| computes(algorithm) && asked(algorithm)) {
+            if nanoseconds(algorithm) < nanoseconds(best) {
                 best = algorithm;
             }
         }
         best
     }
 
-    /// The model's time for a batch on one core, in nanoseconds.
+    /// The model's time between blocked values for a batch on one core, in nanoseconds.
     pub fn nanoseconds(&self, algorithm: Algorithm, batch: usize) -> f64 {
+        if let Some(sizes) = algorithm.kernel() {
+            return self.winograd(sizes, batch);
+        }
+        let weights = self.weights(algorithm);
+        let pixels = (batch * self.output[1] * self.output[2]) as f64;
+        (pixels * weights / (DIRECT * MACS)).max(4.0 * weights / BYTES)
+    }
+
+    /// The model's time from a planar value of few channels for one sample; infinite for what is computed between blocked values alone.
+    pub fn planar_nanoseconds(&self, algorithm: Algorithm) -> f64 {
+        let [inputs, blocks] = [self.input[0] as f64, self.output[0].div_ceil(BLOCK) as f64];
+        let [height, width] = [self.output[1], self.output[2]];
         match algorithm {
-            Algorithm::Direct | Algorithm::Depthwise => {
-                let weights = self.weights(algorithm);
-                let pixels = (batch * self.output[1] * self.output[2]) as f64;
-                (pixels * weights / (DIRECT * MACS)).max(4.0 * weights / BYTES)
+            Algorithm::Direct => (height * width) as f64 * self.weights(algorithm) / (PLANAR * MACS),
+            Algorithm::WinogradF2Of5 => {
+                let tiles = (height.div_ceil(2) * width.div_ceil(2)) as f64;
+                tiles * (PLANAR_INPUT * inputs + (PLANAR_OUTPUT + PLANAR_PRODUCTS * inputs) * blocks)
             }
-            Algorithm::WinogradF2 => self.winograd(2, batch),
-            Algorithm::WinogradF4 => self.winograd(4, batch),
+            Algorithm::Depthwise | Algorithm::WinogradF2 | Algorithm::WinogradF4 => f64::INFINITY,
         }
     }
 
@@ -150,21 +208,20 @@ impl Work {
     pub fn weights(&self, algorithm: Algorithm) -> f64 {
         let Convolution { kernel, groups, .. } = self.form;
         let outputs = self.output[0].next_multiple_of(BLOCK);
-        let taps = match algorithm {
+        let taps = match (algorithm, algorithm.kernel()) {
+            (_, Some([size, outputs])) => (outputs + size - 1).pow(2) * self.input[0],
+            (Algorithm::Depthwise, None) => kernel[0] * kernel[1],
             // Full vectors: 16 output channels at a time, each with the inputs of all groups that the 16 belong to.
-            Algorithm::Direct => {
+            (_, None) => {
                 let group = [self.input[0] / groups, self.output[0] / groups];
                 (group[0] * BLOCK.div_ceil(group[1])).min(self.input[0]) * kernel[0] * kernel[1]
             }
-            Algorithm::Depthwise => kernel[0] * kernel[1],
-            Algorithm::WinogradF2 => 16 * self.input[0],
-            Algorithm::WinogradF4 => 36 * self.input[0],
         };
         (taps * outputs) as f64
     }
 
-    fn winograd(&self, m: usize, batch: usize) -> f64 {
-        let planes = (m + 2) * (m + 2);
+    fn winograd(&self, [kernel, m]: [usize; 2], batch: usize) -> f64 {
+        let planes = (m + kernel - 1).pow(2);
         let tiles = batch * self.output[1].div_ceil(m) * self.output[2].div_ceil(m);
         let blocks = |channels: usize| channels.div_ceil(BLOCK) as f64;
         let [inputs, outputs] = [self.input[0], self.output[0]];
@@ -192,10 +249,14 @@ mod tests {
     use super::*;
 
     fn conv(inputs: usize, outputs: usize, size: usize) -> Work {
+        square(3, inputs, outputs, size)
+    }
+
+    fn square(kernel: usize, inputs: usize, outputs: usize, size: usize) -> Work {
         let form = Convolution {
-            kernel: [3, 3],
+            kernel: [kernel; 2],
             stride: [1, 1],
-            padding: [1, 1],
+            padding: [kernel / 2; 2],
             dilation: [1, 1],
             groups: 1,
             zero_padded: true,
@@ -212,6 +273,30 @@ mod tests {
         assert_ne!(conv(512, 512, 7).fastest(Winograd::Chosen), Algorithm::WinogradF4);
         // Maps of a few pixels are bound by their weights.
         assert_eq!(conv(512, 512, 2).fastest(Winograd::Chosen), Algorithm::Direct);
+    }
+
+    #[test]
+    fn kernels_of_five() {
+        for (inputs, outputs, size) in [(16, 32, 28), (20, 50, 12), (64, 96, 17), (64, 192, 27)] {
+            let work = square(5, inputs, outputs, size);
+            assert_eq!(work.fastest(Winograd::Chosen), Algorithm::WinogradF2Of5, "{inputs} {outputs} {size}");
+            assert_eq!(work.fastest(Winograd::F2), Algorithm::WinogradF2Of5);
+            assert_eq!(work.fastest(Winograd::F4), Algorithm::Direct);
+            assert_eq!(work.fastest(Winograd::Never), Algorithm::Direct);
+        }
+        assert_eq!(square(5, 8, 16, 28).fastest(Winograd::Chosen), Algorithm::Direct);
+        // From planar values, where one channel is too few for its transform to pay.
+        for (inputs, outputs, size) in [(3, 64, 32), (4, 16, 14), (6, 16, 14)] {
+            let work = square(5, inputs, outputs, size);
+            assert_eq!(work.fastest_planar(Winograd::Chosen), Algorithm::WinogradF2Of5, "{inputs} {outputs} {size}");
+        }
+        assert_eq!(square(5, 1, 16, 28).fastest_planar(Winograd::Chosen), Algorithm::Direct);
+        assert_eq!(square(5, 1, 16, 28).fastest_planar(Winograd::F2), Algorithm::WinogradF2Of5);
+        assert_eq!(square(5, 6, 16, 14).fastest_planar(Winograd::Never), Algorithm::Direct);
+        // The other algorithms do not read planar values.
+        for winograd in [Winograd::Chosen, Winograd::F2, Winograd::F4] {
+            assert_eq!(conv(3, 64, 224).fastest_planar(winograd), Algorithm::Direct);
+        }
     }
 
     #[test]

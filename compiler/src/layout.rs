@@ -59,8 +59,8 @@ impl Value {
 pub enum Kernel {
     /// A convolution between blocked values.
     Convolution(Algorithm),
-    /// A convolution from the network's plain input.
-    FirstConvolution,
+    /// A convolution from a plain value of few channels, direct or by Winograd's algorithm.
+    FirstConvolution(Algorithm),
     /// A convolution of few channels to few, between plain values.
     NarrowConvolution,
     Linear,
@@ -149,7 +149,7 @@ pub fn freeze(shaped: &Shaped) -> Frozen {
 }
 
 /// Channels, height, width of a shape: `[f]` is `f` channels of one pixel, `[c, l]` maps of height 1.
-fn sizes(shape: &Shape) -> [usize; 3] {
+pub(crate) fn sizes(shape: &Shape) -> [usize; 3] {
     match shape.0[..] {
         [features] => [features, 1, 1],
         [channels, length] => [channels, 1, length],
@@ -328,11 +328,12 @@ impl Builder<'_> {
         if few && !self.is_blocked(first) && self.shaped.shape(output).0[0] < BLOCK / 2 && conv.stride[1] == 1 {
             return self.call_plain(fused, Kernel::NarrowConvolution);
         }
+        let [from, to] = [first, output].map(|value| sizes(self.shaped.shape(value)));
+        let work = Work { form: *conv, input: from, output: to };
         let (input, kernel) = if few && !self.is_blocked(first) {
-            (self.plain(first), Kernel::FirstConvolution)
+            (self.plain(first), Kernel::FirstConvolution(work.fastest_planar(self.shaped.header.winograd)))
         } else {
             let input = self.blocked(first);
-            let work = Work { form: *conv, input: self.values[input].sizes, output: sizes(self.shaped.shape(output)) };
             let algorithm = work.fastest(self.shaped.header.winograd);
             // Winograd's tiles see zeros beyond the map by themselves.
             if !algorithm.is_winograd() {
@@ -457,8 +458,8 @@ mod tests {
     fn resnet18_is_its_convolutions() {
         let frozen = planned("resnet18").frozen;
         // 20 convolutions with every batch norm, 8 sums and all activations in them, two poolings, one matrix.
-        assert_eq!(count(&frozen, |kernel| matches!(kernel, Kernel::Convolution(_) | Kernel::FirstConvolution)), 20);
-        assert_eq!(count(&frozen, |kernel| matches!(kernel, Kernel::FirstConvolution)), 1);
+        assert_eq!(count(&frozen, |kernel| matches!(kernel, Kernel::Convolution(_) | Kernel::FirstConvolution(_))), 20);
+        assert_eq!(count(&frozen, |kernel| matches!(kernel, Kernel::FirstConvolution(_))), 1);
         assert_eq!(count(&frozen, |kernel| matches!(kernel, Kernel::Blocked(_))), 2);
         assert_eq!(count(&frozen, |kernel| matches!(kernel, Kernel::Linear)), 1);
         assert_eq!(frozen.calls.iter().filter(|call| call.fused.residual.is_some()).count(), 8);

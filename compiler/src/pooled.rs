@@ -21,7 +21,7 @@ pub fn fold(shaped: &Shaped, values: &[Value], calls: &mut Vec<Call>, outputs: &
 
 /// The call that pools what call `index` makes, if that call can do it.
 fn pool(shaped: &Shaped, values: &[Value], calls: &[Call], outputs: &[Id], index: usize) -> Option<(usize, Pool2x2)> {
-    let Call { kernel: Kernel::FirstConvolution | Kernel::NarrowConvolution, output, .. } = calls[index] else {
+    let Call { kernel: Kernel::FirstConvolution(_) | Kernel::NarrowConvolution, output, .. } = calls[index] else {
         return None;
     };
     // Nothing else may lie in its buffer.

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use castnet_compiler::cost::Algorithm;
 use castnet_compiler::layout::Kernel;
 use castnet_compiler::{Source, compile};
 
@@ -126,7 +125,10 @@ fn case(path: &Path, pair: &Pair) -> Result<Case, String> {
 fn forced(text: &str) -> Vec<(&'static str, String)> {
     let with = |value: &str| text.replacen("[network]\n", &format!("[network]\nwinograd = {value}\n"), 1);
     let takes = compile(&Source::new("forced", with("\"f2\""))).is_ok_and(|compiled| {
-        compiled.inference.frozen.calls.iter().any(|call| call.kernel == Kernel::Convolution(Algorithm::WinogradF2))
+        compiled.inference.frozen.calls.iter().any(|call| match call.kernel {
+            Kernel::Convolution(algorithm) | Kernel::FirstConvolution(algorithm) => algorithm.is_winograd(),
+            _ => false,
+        })
     });
     let values = [("direct", "false"), ("f2", "\"f2\""), ("f4", "\"f4\"")];
     values.into_iter().filter(|_| takes).map(|(name, value)| (name, with(value))).collect()

@@ -139,7 +139,7 @@ fn frozen(compiled: &Compiled, node: usize) -> String {
         }
         return match &call.kernel {
             Kernel::Convolution(algorithm) => algorithm.to_string(),
-            Kernel::FirstConvolution => "direct, planar input".into(),
+            Kernel::FirstConvolution(algorithm) => format!("{algorithm}, planar input"),
             Kernel::NarrowConvolution => "direct, planar".into(),
             Kernel::Linear => "packed".into(),
             Kernel::Layer => "as in evaluation".into(),

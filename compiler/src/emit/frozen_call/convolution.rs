@@ -2,7 +2,7 @@
 
 use super::{Emitted, Emitter, local};
 use crate::cost::{Algorithm, Work};
-use crate::layout::{Call, Kernel};
+use crate::layout::{Call, sizes};
 use crate::ops::{Convolution, Role};
 use crate::tokens::{int, ints};
 use proc_macro2::TokenStream;
@@ -25,14 +25,13 @@ impl Emitter<'_> {
         let activation = self.activation(call);
         let [kernel, stride, padding, dilation] = [kernel, stride, padding, dilation].map(|sizes| ints(&sizes));
         let groups = int(groups);
-        let path = algorithm.module().iter().map(|name| local(name));
-        let module = quote!(#(#path)::*);
+        let module = path(algorithm.module());
         let work = Work {
             form,
             input: self.frozen.values[call.inputs[0]].sizes,
             output: self.frozen.values[call.output].sizes,
         };
-        let doc = self.doc(call, &describe(&work, algorithm));
+        let doc = self.doc(call, &describe(&work, algorithm, |algorithm| work.nanoseconds(algorithm, 1)));
         let run = self.names.function(main, "_frozen");
         let (place, place_item) = self.packed(call, quote!(castnet::inference::#module::packed_len(&#op)));
         let (pack, pack_item) = self.pack_weights(call, &module, &op, &place);
@@ -70,19 +69,23 @@ impl Emitter<'_> {
         Emitted { items, pack: Some(pack), run }
     }
 
-    /// A convolution from a planar value, into a blocked one or, where there are few channels, a planar one.
-    pub(super) fn first_convolution(&mut self, call: &Call) -> Emitted {
+    /// A convolution from a planar value: into a blocked one, by an algorithm, or where there are few channels into a planar one.
+    pub(super) fn first_convolution(&mut self, call: &Call, algorithm: Option<Algorithm>) -> Emitted {
         let main = call.fused.main;
         let Role::Convolution(form) = self.shaped.nodes[main].op.role() else { unreachable!("a convolution") };
         let op = self.names.constant(main, "_FROZEN");
         let input = ints(&self.frozen.values[call.inputs[0]].sizes);
-        let narrow = call.kernel == Kernel::NarrowConvolution;
-        let (module, kind, output, what) = if narrow {
-            let output = ints(&self.frozen.values[call.output].sizes);
-            (quote!(narrow), quote!(NarrowConv2d), output, "direct convolution between planar values of few channels")
+        let (module, kind, output, what) = if let Some(algorithm) = algorithm {
+            // The sizes before the pool, which is a part of the call.
+            let to = sizes(&self.shaped.nodes[main].output);
+            let work = Work { form, input: self.frozen.values[call.inputs[0]].sizes, output: to };
+            let what = describe(&work, algorithm, |algorithm| work.planar_nanoseconds(algorithm));
+            let what = what.replacen(" convolution", " convolution from a planar value", 1);
+            (path(algorithm.planar_module()), quote!(PlanarConv2d), self.blocked(call.output), what)
         } else {
-            let output = self.blocked(call.output);
-            (quote!(planar), quote!(PlanarConv2d), output, "direct convolution from a planar value")
+            let output = ints(&self.frozen.values[call.output].sizes);
+            let what = "direct convolution between planar values of few channels";
+            (quote!(narrow), quote!(NarrowConv2d), output, what.into())
         };
         let activation = self.activation(call);
         let pool = match call.fused.pool {
@@ -94,7 +97,7 @@ impl Emitter<'_> {
         };
         let [kernel, stride, padding, dilation] =
             [form.kernel, form.stride, form.padding, form.dilation].map(|sizes| ints(&sizes));
-        let doc = self.doc(call, what);
+        let doc = self.doc(call, &what);
         let run = self.names.function(main, "_frozen");
         let (place, place_item) = self.packed(call, quote!(castnet::inference::#module::packed_len(&#op)));
         let (pack, pack_item) = self.pack_weights(call, &module, &op, &place);
@@ -122,12 +125,20 @@ impl Emitter<'_> {
     }
 }
 
-/// `Winograd F(4x4), which the model gives 48 µs of one core (direct 119, F(2x2) 67)`.
-fn describe(work: &Work, algorithm: Algorithm) -> String {
-    let time = |algorithm: Algorithm| format!("{:.1}", work.nanoseconds(algorithm, 1) / 1000.0);
-    let others: Vec<String> = [Algorithm::Direct, Algorithm::WinogradF2, Algorithm::WinogradF4]
+/// A module's path.
+fn path(names: &[&str]) -> TokenStream {
+    let names = names.iter().map(|name| local(name));
+    quote!(#(#names)::*)
+}
+
+/// `Winograd F(4x4) convolution, by the model 48.1 µs on one core; direct 119.0, Winograd F(2x2) 67.2`.
+fn describe(work: &Work, algorithm: Algorithm, nanoseconds: impl Fn(Algorithm) -> f64) -> String {
+    let time = |algorithm: Algorithm| format!("{:.1}", nanoseconds(algorithm) / 1000.0);
+    let others: Vec<String> = [Algorithm::Direct]
         .into_iter()
-        .filter(|&other| other != algorithm && algorithm != Algorithm::Depthwise && work.allows(other))
+        .chain(Algorithm::OTHERS)
+        .filter(|&other| other != algorithm && other != Algorithm::Depthwise && algorithm != Algorithm::Depthwise)
+        .filter(|&other| work.allows(other) && nanoseconds(other).is_finite())
         .map(|other| format!("{other} {}", time(other)))
         .collect();
     let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };

@@ -64,7 +64,8 @@ impl<'a> Emitter<'a> {
     pub fn emit(&mut self, call: &Call) -> Emitted {
         match &call.kernel {
             Kernel::Convolution(algorithm) => self.convolution(call, *algorithm),
-            Kernel::FirstConvolution | Kernel::NarrowConvolution => self.first_convolution(call),
+            Kernel::FirstConvolution(algorithm) => self.first_convolution(call, Some(*algorithm)),
+            Kernel::NarrowConvolution => self.first_convolution(call, None),
             Kernel::Linear => self.linear(call),
             Kernel::Affine => self.affine(call),
             Kernel::Activation => self.map(call),
