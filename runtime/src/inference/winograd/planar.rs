@@ -259,7 +259,7 @@ impl Band<'_> {
                 unsafe {
                     let mut d = [simd.zero(); N];
                     unroll!(J < N <= 6, {
-                        d[J] = simd.load_ptr(if J % 2 == 0 { even } else { odd }.wrapping_add(J / 2));
+                        d[J] = simd.load_ptr(if J.is_multiple_of(2) { even } else { odd }.wrapping_add(J / 2));
                     });
                     let d = F2Of5::input(simd, d);
                     unroll!(J < N <= 6, { simd.store_ptr(d[J], to.wrapping_add(J * place.plane)) });
