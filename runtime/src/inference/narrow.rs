@@ -1,8 +1,8 @@
 //! Convolutions of few channels to few channels, between planar (NCHW) values: the first layers of tiny networks.
 //!
 //! Vectors lie along the columns. A block of 16 channels would be mostly empty: LeNet-5's first layer has 6. A tile is two vectors, of
-//! one row or of two rows where that is wider than the map, for 2, 4 or 6 output channels; one step multiplies them with the weights of
-//! one tap, each broadcast. Rows are first copied between zeros, with room for the last vector of each. Weights are packed as
+//! one row or of two rows where that is wider than the map, for 2, 4 or 6 output channels, and four of two rows where there are 32
+//! registers; one step multiplies them with the weights of one tap, each broadcast. Rows are first copied between zeros, with room for the last vector of each. Weights are packed as
 //! `[bias][group of output channels][ic][kh][kw][2, 4 or 6]`.
 
 use super::epilogue::Epilogue;
@@ -77,7 +77,7 @@ impl NarrowConv2d {
 }
 
 /// Output channels of a tile at most: with two vectors each, 12 sums, which hide the four cycles of a multiply-add and leave registers
-/// for weights and inputs in 16.
+/// for weights and inputs in 16; with four, 24 sums, 4 inputs and a weight in 32.
 const MOST: usize = 6;
 
 /// Floats that [`pack`] writes: biases and weights, filled up to an even number of output channels.
@@ -237,11 +237,18 @@ impl<const C: usize> Kernel for Group<'_, C> {
                     self.tile::<S, 1, 1>(simd, row, 0);
                 }
             } else {
-                for row in 0..rows {
-                    let mut column = 0;
-                    while column < width {
+                let mut row = 0;
+                if const { S::REGISTERS >= 32 } {
+                    while row + 2 <= rows {
+                        for column in (0..width).step_by(2 * S::LANES) {
+                            self.tile::<S, 2, 2>(simd, row, column);
+                        }
+                        row += 2;
+                    }
+                }
+                for row in row..rows {
+                    for column in (0..width).step_by(2 * S::LANES) {
                         self.tile::<S, 1, 2>(simd, row, column);
-                        column += 2 * S::LANES;
                     }
                 }
             }
