@@ -159,8 +159,9 @@ fn first(filter: &str, name: &str, [ic, oc, size]: [usize; 3], [k, s, p]: [usize
         pool: None,
     };
     let (packed_len, pack, run): FirstAlgorithm = match name {
-        "planar" => algorithm!(planar),
-        _ => algorithm!(winograd::planar),
+        "planar f2" => algorithm!(winograd::planar::f2_5x5),
+        "planar f4" => algorithm!(winograd::planar::f4_7x7),
+        _ => algorithm!(planar),
     };
     let mut packed = Buffer::zeroed(packed_len(&op));
     pack(&op, &Weights::new(&values(op.weight_len()), None), &mut packed);
@@ -255,7 +256,11 @@ fn main() {
     ] {
         layers.extend(layer(&filter, "depthwise", conv(channels, channels, size, k, s, channels), 1));
     }
-    layers.extend(first(&filter, "planar", [3, 64, 224], [7, 2, 3]));
+    for name in ["planar", "planar f4"] {
+        for (ic, oc, size) in [(1, 16, 28), (1, 64, 224), (3, 16, 64), (3, 64, 32), (3, 64, 224)] {
+            layers.extend(first(&filter, name, [ic, oc, size], [7, 2, 3]));
+        }
+    }
     layers.extend(first(&filter, "planar", [3, 64, 224], [3, 1, 1]));
     layers.extend(first(&filter, "planar", [3, 32, 224], [3, 2, 1]));
     layers.extend(first(&filter, "planar", [1, 32, 28], [3, 1, 1]));

@@ -66,14 +66,6 @@ impl PlanarConv2d {
     const fn reach(&self, axis: usize, outputs: usize) -> usize {
         (outputs - 1) * self.stride[axis] + (self.kernel[axis] - 1) * self.dilation[axis] + 1
     }
-
-    /// Whether every tap lies in the input, where rows and columns are convolved in multiples of `edge`.
-    const fn is_unpadded(&self, edge: usize) -> bool {
-        self.padding[0] == 0
-            && self.padding[1] == 0
-            && self.reach(0, self.convolved(0).next_multiple_of(edge)) <= self.input[1]
-            && self.reach(1, self.convolved(1).next_multiple_of(edge)) <= self.input[2]
-    }
 }
 
 /// Floats that [`pack`] writes: biases and weights, filled up to whole blocks of output channels.
@@ -129,6 +121,8 @@ pub fn run(context: &mut Context, op: &PlanarConv2d, input: &[f32], packed: &[f3
 pub(super) trait Method: Sync {
     /// Rows and columns are convolved in multiples of this: what lies beyond the output is not written, but its taps are read.
     const EDGE: usize;
+    /// Rows and columns that are read beyond these taps.
+    const MORE: usize;
 
     /// Floats of working memory for one band.
     fn scratch(&self) -> usize;
@@ -168,9 +162,11 @@ pub(super) fn bands<M: Method>(
     let epilogue = Epilogue::new(op.activation);
     // Rows and pixels that are convolved for one of the output.
     let factor = pooled::factor(op.pool);
-    let unpadded = op.is_unpadded(M::EDGE);
-    let columns = op.reach(1, op.convolved(1).next_multiple_of(M::EDGE));
-    let reach = |rows: usize| op.reach(0, (rows * factor).next_multiple_of(M::EDGE));
+    let reach = |axis: usize, convolved: usize| op.reach(axis, convolved.next_multiple_of(M::EDGE)) + M::MORE;
+    let columns = reach(1, op.convolved(1));
+    let inside = reach(0, op.convolved(0)) <= op.input[1] && columns <= op.input[2];
+    let unpadded = op.padding == [0, 0] && inside;
+    let reach = |rows: usize| reach(0, rows * factor);
     let copied = |rows: usize| if unpadded { 0 } else { op.input[0] * reach(rows) * columns };
     let convolved = |rows: usize| {
         let value = Blocked::new(op.output.channels, rows * factor, op.convolved(1));
@@ -188,9 +184,8 @@ pub(super) fn bands<M: Method>(
     while rows > 1 && (copied(rows) > COPY || convolved(rows) > POOLED) {
         rows = rows.div_ceil(2);
     }
-    if op.pool.is_none() {
-        rows = rows.next_multiple_of(M::EDGE);
-    }
+    // The same rows are convolved together however many bands there are: results do not depend on it.
+    rows = rows.next_multiple_of(M::EDGE.div_ceil(factor));
     let bands = height.div_ceil(rows);
     let copy_len = copied(rows).next_multiple_of(BLOCK);
     let each = copy_len + convolved(rows) + method.scratch().next_multiple_of(BLOCK);
@@ -283,6 +278,7 @@ struct Direct<'a> {
 
 impl Method for Direct<'_> {
     const EDGE: usize = 1;
+    const MORE: usize = 0;
 
     fn scratch(&self) -> usize {
         0

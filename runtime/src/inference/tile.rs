@@ -24,6 +24,7 @@ macro_rules! unroll {
     ($i:ident < $n:ident <= 4, $body:block) => { unroll!(@ $i $n 4 $body 0 1 2 3) };
     ($i:ident < $n:ident <= 5, $body:block) => { unroll!(@ $i $n 5 $body 0 1 2 3 4) };
     ($i:ident < $n:ident <= 6, $body:block) => { unroll!(@ $i $n 6 $body 0 1 2 3 4 5) };
+    ($i:ident < $n:ident <= 7, $body:block) => { unroll!(@ $i $n 7 $body 0 1 2 3 4 5 6) };
     ($i:ident < $n:ident <= 8, $body:block) => { unroll!(@ $i $n 8 $body 0 1 2 3 4 5 6 7) };
     ($i:ident < $n:ident <= 14, $body:block) => { unroll!(@ $i $n 14 $body 0 1 2 3 4 5 6 7 8 9 10 11 12 13) };
     (@ $i:ident $n:ident $most:literal $body:block $($k:literal)*) => {

@@ -1,13 +1,15 @@
-//! F(2x2, 5x5) from planar (NCHW) values of a few channels, as in the second layer of LeNet-5.
+//! Winograd's algorithms from planar (NCHW) values of a few channels: first layers, and those of tiny networks.
+//!
+//! [`f2_5x5`] is F(2x2, 5x5). [`f4_7x7`] computes 7x7 kernels of stride 2: even and odd rows and columns are taken apart, which makes four
+//! channels of each, and of the kernel four kernels of 4x4 at most, for F(4x4, 4x4).
 //!
 //! Blocks of 16 channels would be mostly empty, so here vectors lie along the columns while inputs are transformed, and along the output
-//! channels afterwards. A row of tiles is worked on at a time, in the first cache: `B^T` is applied to the columns of six rows, whose even
-//! and odd columns are then written apart, since the tiles are two columns apart; `B` to the rows of these, the tiles of all channels side
-//! by side; the products are sums over the channels, with the inputs broadcast. Weights are packed as
-//! `[bias][output block][plane][ic][16]`.
+//! channels afterwards. A row of tiles is worked on at a time, in the first cache: `B^T` is applied to the columns of its rows, of which
+//! those as far apart as the tiles are then put together; `B` to the rows of these, the tiles of all channels side by side; the products are
+//! sums over the channels, with the inputs broadcast. Weights are packed as `[bias][output block][plane][phase][ic][16]`.
 
 use super::tiles::output_tile;
-use super::transform::{F2Of5, Variant};
+use super::transform::{F2Of5, F4Of4, Variant};
 use crate::inference::blocked::{BLOCK, Blocked};
 use crate::inference::epilogue::Epilogue;
 use crate::inference::planar::{self, Method, PlanarConv2d};
@@ -15,14 +17,75 @@ use crate::inference::tile::unroll;
 use crate::inference::weights::Weights;
 use crate::kernels::Context;
 use crate::simd::{Isa, Kernel, Simd, dispatch};
+use core::marker::PhantomData;
 
-/// Outputs, inputs and taps across.
-const M: usize = 2;
-const N: usize = 6;
-const TAPS: usize = F2Of5::KERNEL;
-const PLANES: usize = N * N;
+/// What of a convolution an algorithm for stride 1 computes: for stride S, S x S phases, each the pixels and the taps S apart.
+trait Phases<const M: usize, const N: usize>: Variant<M, N> {
+    /// Rows and columns of the whole kernel: at most `STRIDE * KERNEL`.
+    const SIZE: usize;
+    /// The stride of the whole convolution.
+    const STRIDE: usize;
 
-/// Tiles across that are transformed together: with 7 channels their 36 planes take 18 KiB of the first cache.
+    /// Input rows that a tile takes beyond those of its outputs' taps: the last phases' kernels end with taps of zero.
+    const MORE: usize = Self::STRIDE * Self::KERNEL - Self::SIZE;
+}
+
+impl Phases<2, 6> for F2Of5 {
+    const SIZE: usize = 5;
+    const STRIDE: usize = 1;
+}
+
+impl Phases<4, 7> for F4Of4 {
+    const SIZE: usize = 7;
+    const STRIDE: usize = 2;
+}
+
+macro_rules! algorithm {
+    ($(#[$doc:meta])* $name:ident, $variant:ty, $m:literal, $n:literal, $distance:literal) => {
+        $(#[$doc])*
+        pub mod $name {
+            use super::*;
+
+            /// Whether the algorithm computes this convolution: its size of kernel and stride, dilation 1.
+            pub const fn supports(op: &PlanarConv2d) -> bool {
+                super::supports(op, <$variant>::SIZE, <$variant>::STRIDE)
+            }
+
+            /// Floats that [`pack`] writes: biases and weights, filled up to whole blocks of output channels.
+            pub const fn packed_len(op: &PlanarConv2d) -> usize {
+                super::packed_len(op, $n * $n * <$variant>::STRIDE * <$variant>::STRIDE)
+            }
+
+            /// Transforms and packs the weights (with what [`Weights`] folds in) for [`run`], in f64, rounded once.
+            ///
+            /// # Panics
+            /// When the algorithm does not compute this convolution ([`supports`]), or a slice has not the length that `op` says.
+            pub fn pack(op: &PlanarConv2d, weights: &Weights, packed: &mut [f32]) {
+                super::pack::<$m, $n, $variant>(op, weights, packed);
+            }
+
+            /// Computes `output` for a batch of samples `[ic, h, w]`.
+            ///
+            /// # Panics
+            /// When the algorithm does not compute this convolution ([`supports`]), a slice is no whole number of samples, the numbers
+            /// differ, or `packed` has not [`packed_len`] floats.
+            pub fn run(context: &mut Context, op: &PlanarConv2d, input: &[f32], packed: &[f32], output: &mut [f32]) {
+                super::run::<$m, $n, $distance, $variant>(context, op, input, packed, output);
+            }
+        }
+    };
+}
+
+algorithm! {
+    /// F(2x2, 5x5): 2.78 times fewer multiplications.
+    f2_5x5, F2Of5, 2, 6, 2
+}
+algorithm! {
+    /// F(4x4, 4x4) for the phases of 7x7 kernels of stride 2: 4 times fewer multiplications.
+    f4_7x7, F4Of4, 4, 7, 8
+}
+
+/// Tiles across that are transformed together at most.
 const SEGMENT: usize = 16;
 
 /// Tiles whose products are summed together at most, on any instruction set.
@@ -37,100 +100,129 @@ const fn limit(isa: Isa) -> usize {
     }
 }
 
-/// Whether the algorithm computes this convolution: 5x5, stride and dilation 1.
-pub const fn supports(op: &PlanarConv2d) -> bool {
-    matches!((op.kernel, op.stride, op.dilation), ([TAPS, TAPS], [1, 1], [1, 1]))
+const fn supports(op: &PlanarConv2d, size: usize, stride: usize) -> bool {
+    let [kernel, strides] = [op.kernel, op.stride];
+    let square = kernel[0] == size && kernel[1] == size && strides[0] == stride && strides[1] == stride;
+    square && matches!(op.dilation, [1, 1])
 }
 
-/// Floats that [`pack`] writes: biases and weights, filled up to whole blocks of output channels.
-pub const fn packed_len(op: &PlanarConv2d) -> usize {
-    op.output.blocks() * BLOCK * (1 + PLANES * op.input[0])
+/// `planes` are those of all phases.
+const fn packed_len(op: &PlanarConv2d, planes: usize) -> usize {
+    op.output.blocks() * BLOCK * (1 + planes * op.input[0])
 }
 
-/// Transforms and packs the weights (with what [`Weights`] folds in) for [`run`], in f64, rounded once.
-///
-/// # Panics
-/// When the algorithm does not compute this convolution ([`supports`]), or a slice has not the length that `op` says.
-pub fn pack(op: &PlanarConv2d, weights: &Weights, packed: &mut [f32]) {
-    assert!(supports(op), "no 5x5 convolution of stride 1: {op:?}");
+fn pack<const M: usize, const N: usize, W: Phases<M, N>>(op: &PlanarConv2d, weights: &Weights, packed: &mut [f32]) {
+    check::<M, N, W>(op);
     let (inputs, outputs) = (op.input[0], op.output.channels);
+    let (size, stride, taps) = (W::SIZE, W::STRIDE, W::KERNEL);
     weights.check(op.weight_len(), outputs);
-    assert_eq!(packed.len(), packed_len(op), "floats of the packed weights");
+    let phases = stride * stride;
+    assert_eq!(packed.len(), packed_len(op, N * N * phases), "floats of the packed weights");
     let (bias, packed) = packed.split_at_mut(op.output.blocks() * BLOCK);
     weights.write_bias(outputs, bias);
     packed.fill(0.0);
-    for output in 0..outputs {
+    for (output, input) in (0..outputs).flat_map(|output| (0..inputs).map(move |input| (output, input))) {
+        let kernel = &weights.weight[(output * inputs + input) * size * size..][..size * size];
         let factor = weights.factor(output);
-        for input in 0..inputs {
-            let kernel = &weights.weight[(output * inputs + input) * TAPS * TAPS..][..TAPS * TAPS];
-            for (plane, &value) in F2Of5::weight(kernel, factor).as_flattened().iter().enumerate() {
-                let place = (output / BLOCK * PLANES + plane) * inputs + input;
+        for phase in 0..phases {
+            // 5x5 at most.
+            let mut part = [0.0; 25];
+            for (y, x) in (0..taps).flat_map(|y| (0..taps).map(move |x| (y, x))) {
+                let [row, column] = [y * stride + phase / stride, x * stride + phase % stride];
+                if row < size && column < size {
+                    part[y * taps + x] = kernel[row * size + column];
+                }
+            }
+            for (plane, &value) in W::weight(&part, factor).as_flattened().iter().enumerate() {
+                let place = ((output / BLOCK * N * N + plane) * phases + phase) * inputs + input;
                 packed[place * BLOCK + output % BLOCK] = value as f32;
             }
         }
     }
 }
 
-/// Computes `output` for a batch of samples `[ic, h, w]`.
-///
 /// # Panics
-/// When the algorithm does not compute this convolution ([`supports`]), a slice is no whole number of samples, the numbers differ, or
-/// `packed` has not [`packed_len`] floats.
-pub fn run(context: &mut Context, op: &PlanarConv2d, input: &[f32], packed: &[f32], output: &mut [f32]) {
-    assert!(supports(op), "no 5x5 convolution of stride 1: {op:?}");
-    assert_eq!(packed.len(), packed_len(op), "floats of the packed weights");
+/// When the algorithm does not compute this convolution.
+fn check<const M: usize, const N: usize, W: Phases<M, N>>(op: &PlanarConv2d) {
+    let (size, stride) = (W::SIZE, W::STRIDE);
+    assert!(supports(op, size, stride), "no {size}x{size} convolution of stride {stride}: {op:?}");
+}
+
+/// Tiles are `D` columns of the input apart.
+fn run<const M: usize, const N: usize, const D: usize, W: Phases<M, N>>(
+    context: &mut Context,
+    op: &PlanarConv2d,
+    input: &[f32],
+    packed: &[f32],
+    output: &mut [f32],
+) {
+    check::<M, N, W>(op);
+    assert_eq!(packed.len(), packed_len(op, N * N * W::STRIDE * W::STRIDE), "floats of the packed weights");
     let clamp = Epilogue::new(op.activation).clamp;
-    let across = op.convolved(1).div_ceil(M);
-    let winograd = Winograd { op, packed, isa: context.isa, clamp, place: Place::new(op.input[0], across) };
-    planar::bands(context, op, input, output, &winograd);
+    let place = Place::new::<M, N, D, W>(op.input[0], op.convolved(1).div_ceil(M));
+    planar::bands(
+        context,
+        op,
+        input,
+        output,
+        &Winograd::<M, N, D, W> { op, packed, isa: context.isa, clamp, place, variant: PhantomData },
+    );
 }
 
 /// A run's data.
-struct Winograd<'a> {
+struct Winograd<'a, const M: usize, const N: usize, const D: usize, W> {
     op: &'a PlanarConv2d,
     packed: &'a [f32],
     isa: Isa,
     clamp: Option<[f32; 2]>,
     place: Place,
+    variant: PhantomData<W>,
 }
 
 /// Where what is between input and output lies in working memory.
 #[derive(Clone, Copy)]
 struct Place {
-    /// Even (or odd) columns of a segment, of one channel.
-    half: usize,
-    /// Those of all channels, in whole vectors: floats of a plane of transformed inputs, `[ic][half]`.
-    plane: usize,
+    /// Tiles of a segment.
+    tiles: usize,
+    /// Columns of a segment that are a multiple of the tiles' distance apart, of one channel.
+    columns: usize,
+    /// Those of all channels, in whole vectors, `[ic][columns]`.
+    line: usize,
 }
 
 impl Place {
-    const fn new(inputs: usize, across: usize) -> Self {
-        // A tile's last column is two pairs of columns after its first.
-        let half = if across < SEGMENT { across } else { SEGMENT } + 2;
-        Place { half, plane: (inputs * half).next_multiple_of(BLOCK) }
+    fn new<const M: usize, const N: usize, const D: usize, W: Phases<M, N>>(inputs: usize, across: usize) -> Self {
+        const { assert!(D == M * W::STRIDE && D.is_power_of_two()) };
+        let tiles = across.div_ceil(across.div_ceil(SEGMENT));
+        // A tile's last column lies so many distances after its first.
+        let columns = tiles + (W::STRIDE * N - 1) / D;
+        Place { tiles, columns, line: (inputs * columns).next_multiple_of(BLOCK) }
     }
 
-    /// Floats from the even columns of a transformed row to the odd ones, and to the next row's: a vector may begin two after the first.
-    const fn columns(&self) -> usize {
-        self.plane + BLOCK
-    }
-
-    /// Floats of `B^T d`: `[row of the tile][even, odd][ic][half]`.
-    const fn columns_len(&self) -> usize {
-        N * 2 * self.columns()
-    }
-
-    /// Floats of `B^T d B`: `[plane][ic][half]`.
-    const fn transformed_len(&self) -> usize {
-        PLANES * self.plane
+    /// Floats from a line of columns to the next; a vector may begin some after the first.
+    const fn part(&self) -> usize {
+        self.line + BLOCK
     }
 }
 
-impl Method for Winograd<'_> {
+impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Winograd<'_, M, N, D, W> {
+    /// Floats of `B^T d`: `[row of the tile][phase of the rows][column within a distance][ic][columns]`.
+    fn columns_len(&self) -> usize {
+        N * W::STRIDE * D * self.place.part()
+    }
+
+    /// Floats of `B^T d B`: `[plane][phase][ic][columns]`.
+    fn transformed_len(&self) -> usize {
+        N * N * W::STRIDE * W::STRIDE * self.place.line
+    }
+}
+
+impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Method for Winograd<'_, M, N, D, W> {
     const EDGE: usize = M;
+    const MORE: usize = W::MORE;
 
     fn scratch(&self) -> usize {
-        self.place.columns_len() + self.place.transformed_len() + PLANES * MOST * BLOCK
+        self.columns_len() + self.transformed_len() + N * N * MOST * BLOCK
     }
 
     unsafe fn convolve(
@@ -142,9 +234,9 @@ impl Method for Winograd<'_> {
         strides: [usize; 2],
         scratch: &mut [f32],
     ) {
-        let (columns, scratch) = scratch.split_at_mut(self.place.columns_len());
-        let (transformed, products) = scratch.split_at_mut(self.place.transformed_len());
-        assert!(products.len() >= PLANES * MOST * BLOCK);
+        let (columns, scratch) = scratch.split_at_mut(self.columns_len());
+        let (transformed, products) = scratch.split_at_mut(self.transformed_len());
+        assert!(products.len() >= N * N * MOST * BLOCK);
         // SAFETY: the caller's promise.
         let band = unsafe { Band::new(self, to, start, rows, planes, strides, [columns, transformed, products]) };
         dispatch(self.isa, band);
@@ -152,26 +244,26 @@ impl Method for Winograd<'_> {
 }
 
 /// Rows of one sample.
-struct Band<'a> {
-    run: &'a Winograd<'a>,
+struct Band<'a, const M: usize, const N: usize, const D: usize, W> {
+    run: &'a Winograd<'a, M, N, D, W>,
     to: &'a Blocked,
     start: *mut f32,
     rows: [usize; 2],
     planes: &'a [f32],
     strides: [usize; 2],
-    /// [`Place::columns_len`] floats.
+    /// [`Winograd::columns_len`] floats.
     columns: *mut f32,
-    /// [`Place::transformed_len`] floats.
+    /// [`Winograd::transformed_len`] floats.
     transformed: *mut f32,
     /// `[plane][tile][16]`, for [`MOST`] tiles.
     products: *mut f32,
 }
 
-impl<'a> Band<'a> {
+impl<'a, const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Band<'a, M, N, D, W> {
     /// # Safety
     /// As [`Method::convolve`].
     unsafe fn new(
-        run: &'a Winograd<'a>,
+        run: &'a Winograd<'a, M, N, D, W>,
         to: &'a Blocked,
         start: *mut f32,
         rows: [usize; 2],
@@ -184,15 +276,15 @@ impl<'a> Band<'a> {
     }
 }
 
-impl Kernel for Band<'_> {
+impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Kernel for Band<'_, M, N, D, W> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let across = self.to.width.div_ceil(M);
         for row in (self.rows[0]..self.rows[1]).step_by(M) {
-            for first in (0..across).step_by(SEGMENT) {
-                let count = (across - first).min(SEGMENT);
+            for first in (0..across).step_by(self.run.place.tiles) {
+                let count = (across - first).min(self.run.place.tiles);
                 // SAFETY: the tile's taps lie in the planes, as the maker of this band promised; a segment's tiles, and its outputs.
                 unsafe {
                     self.columns(simd, row - self.rows[0], first, count);
@@ -209,7 +301,7 @@ impl Kernel for Band<'_> {
     }
 }
 
-impl Band<'_> {
+impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Band<'_, M, N, D, W> {
     /// `B^T d` for the columns of `count` tiles of a row, from tile `first` on; `row` counts from the first one in the planes.
     ///
     /// # Safety
@@ -217,27 +309,30 @@ impl Band<'_> {
     #[inline(always)]
     unsafe fn columns<S: Simd>(&self, simd: S, row: usize, first: usize, count: usize) {
         let [plane, line] = self.strides;
-        let place = self.run.place;
-        let width = M * (count + 2);
+        let (place, stride) = (self.run.place, W::STRIDE);
+        let width = D * (count - 1) + stride * N;
         for channel in 0..self.run.op.input[0] {
-            let from = self.planes[channel * plane + row * line + M * first..].as_ptr();
-            let to = self.columns.wrapping_add(channel * place.half);
-            for x in (0..width).step_by(2 * S::LANES) {
-                // SAFETY: the caller's promise; what is written past a channel's columns lies in the next one's, which are written after
-                // these, or in the room after the last.
-                unsafe {
-                    let left = column::<S>(simd, from.wrapping_add(x), line, width - x);
-                    let right = if width - x > S::LANES {
-                        column::<S>(simd, from.wrapping_add(x + S::LANES), line, width - x - S::LANES)
-                    } else {
-                        left
-                    };
-                    unroll!(I < N <= 6, {
-                        let (even, odd) = simd.deinterleave(left[I], right[I]);
-                        let to = to.wrapping_add(2 * I * place.columns() + x / 2);
-                        simd.store_ptr(even, to);
-                        simd.store_ptr(odd, to.wrapping_add(place.columns()));
-                    });
+            for phase in 0..stride {
+                let from = self.planes[channel * plane + (row * stride + phase) * line + D * first..].as_ptr();
+                for x in (0..width).step_by(D * S::LANES) {
+                    // SAFETY: the caller's promise; what is written past a channel's columns lies in the next one's, which are written
+                    // after these, or in the room after the last.
+                    unsafe {
+                        let mut columns = [[simd.zero(); D]; N];
+                        unroll!(J < D <= 8, {
+                            let at = x + J * S::LANES;
+                            if at < width {
+                                let column = column::<S, M, N, W>(simd, from.wrapping_add(at), stride * line, width - at);
+                                unroll!(I < N <= 7, { columns[I][J] = column[I] });
+                            }
+                        });
+                        unroll!(I < N <= 7, {
+                            let split = split(simd, columns[I]);
+                            let to = self.columns.wrapping_add((I * stride + phase) * D * place.part());
+                            let to = to.wrapping_add(channel * place.columns + x / D);
+                            unroll!(J < D <= 8, { simd.store_ptr(split[J], to.wrapping_add(J * place.part())) });
+                        });
+                    }
                 }
             }
         }
@@ -249,22 +344,25 @@ impl Band<'_> {
     /// [`Band::columns`] has been called.
     #[inline(always)]
     unsafe fn rows<S: Simd>(&self, simd: S) {
-        let place = self.run.place;
-        for at in (0..place.plane).step_by(S::LANES) {
-            unroll!(I < N <= 6, {
-                let even = self.columns.wrapping_add(2 * I * place.columns() + at);
-                let odd = even.wrapping_add(place.columns());
-                let to = self.transformed.wrapping_add(I * N * place.plane + at);
-                // SAFETY: a vector lies within a row's columns and the room after them, and within a plane.
-                unsafe {
-                    let mut d = [simd.zero(); N];
-                    unroll!(J < N <= 6, {
-                        d[J] = simd.load_ptr(if J.is_multiple_of(2) { even } else { odd }.wrapping_add(J / 2));
-                    });
-                    let d = F2Of5::input(simd, d);
-                    unroll!(J < N <= 6, { simd.store_ptr(d[J], to.wrapping_add(J * place.plane)) });
+        let (place, stride) = (self.run.place, W::STRIDE);
+        let plane = stride * stride * place.line;
+        for i in 0..N {
+            for phase in 0..stride * stride {
+                let from = self.columns.wrapping_add((i * stride + phase / stride) * D * place.part());
+                let to = self.transformed.wrapping_add(i * N * plane + phase * place.line);
+                for at in (0..place.line).step_by(S::LANES) {
+                    // SAFETY: a vector lies within a line of columns and the room after them, and within a plane.
+                    unsafe {
+                        let mut d = [simd.zero(); N];
+                        unroll!(J < N <= 7, {
+                            let column = J * stride + phase % stride;
+                            d[J] = simd.load_ptr(from.wrapping_add(column % D * place.part() + column / D + at));
+                        });
+                        let d = W::input(simd, d);
+                        unroll!(J < N <= 7, { simd.store_ptr(d[J], to.wrapping_add(J * plane + at)) });
+                    }
                 }
-            });
+            }
         }
     }
 
@@ -300,15 +398,16 @@ impl Band<'_> {
     #[inline(always)]
     unsafe fn some<S: Simd, const P: usize>(&self, simd: S, block: usize, row: usize, first: usize, tile: usize) {
         let Winograd { op, packed, clamp, .. } = *self.run;
-        let (inputs, blocks) = (op.input[0], self.to.blocks());
+        let blocks = self.to.blocks();
         let bias = &packed[block * BLOCK..][..BLOCK];
-        let weights = &packed[blocks * BLOCK + block * PLANES * inputs * BLOCK..][..PLANES * inputs * BLOCK];
-        // SAFETY: the caller's promise; there are weights for each plane and channel.
+        let weights = N * N * W::STRIDE * W::STRIDE * op.input[0] * BLOCK;
+        let weights = packed[blocks * BLOCK + block * weights..][..weights].as_ptr();
+        // SAFETY: the caller's promise; there are weights for each plane, phase and channel.
         unsafe {
             match const { BLOCK / S::LANES } {
-                1 => self.multiply::<S, P, 1>(simd, weights.as_ptr(), inputs, tile),
-                2 => self.multiply::<S, P, 2>(simd, weights.as_ptr(), inputs, tile),
-                _ => self.multiply::<S, P, 4>(simd, weights.as_ptr(), inputs, tile),
+                1 => self.multiply::<S, P, 1>(simd, weights, tile),
+                2 => self.multiply::<S, P, 2>(simd, weights, tile),
+                _ => self.multiply::<S, P, 4>(simd, weights, tile),
             }
         }
         let height = (self.rows[1] - row).min(M);
@@ -319,7 +418,7 @@ impl Band<'_> {
             for lane in (0..BLOCK).step_by(S::LANES) {
                 // SAFETY: the products have just been written, and these pixels are the band's.
                 unsafe {
-                    output_tile::<S, M, N, F2Of5>(
+                    output_tile::<S, M, N, W>(
                         simd,
                         self.products.wrapping_add(i * BLOCK + lane),
                         P * BLOCK,
@@ -334,34 +433,32 @@ impl Band<'_> {
         }
     }
 
-    /// The products of `P` tiles with `Q` vectors of each plane's weights, summed over the channels.
+    /// The products of `P` tiles with `Q` vectors of each plane's weights, summed over the phases and channels.
     ///
     /// # Safety
     /// As [`Band::tiles`].
     #[inline(always)]
-    unsafe fn multiply<S: Simd, const P: usize, const Q: usize>(
-        &self,
-        simd: S,
-        mut weights: *const f32,
-        inputs: usize,
-        tile: usize,
-    ) {
-        let place = self.run.place;
-        for plane in 0..PLANES {
-            let mut input = self.transformed.wrapping_add(plane * place.plane + tile).cast_const();
+    unsafe fn multiply<S: Simd, const P: usize, const Q: usize>(&self, simd: S, mut weights: *const f32, tile: usize) {
+        let (place, inputs) = (self.run.place, self.run.op.input[0]);
+        let mut phases = self.transformed.wrapping_add(tile).cast_const();
+        for plane in 0..N * N {
             let mut sums = [[simd.zero(); Q]; P];
-            for _ in 0..inputs {
-                // SAFETY: a plane holds `half` floats for each channel, and the weights are those of all planes and channels.
-                unsafe {
-                    let mut factors = [simd.zero(); Q];
-                    unroll!(J < Q <= 4, { factors[J] = simd.load_ptr(weights.wrapping_add(J * S::LANES)) });
-                    unroll!(I < P <= 8, {
-                        let x = simd.splat_ptr(input.wrapping_add(I));
-                        unroll!(J < Q <= 4, { sums[I][J] = simd.mul_add(x, factors[J], sums[I][J]) });
-                    });
+            for _ in 0..W::STRIDE * W::STRIDE {
+                let mut input = phases;
+                for _ in 0..inputs {
+                    // SAFETY: a line holds `columns` floats for each channel, and the weights are those of all planes and channels.
+                    unsafe {
+                        let mut factors = [simd.zero(); Q];
+                        unroll!(J < Q <= 4, { factors[J] = simd.load_ptr(weights.wrapping_add(J * S::LANES)) });
+                        unroll!(I < P <= 8, {
+                            let x = simd.splat_ptr(input.wrapping_add(I));
+                            unroll!(J < Q <= 4, { sums[I][J] = simd.mul_add(x, factors[J], sums[I][J]) });
+                        });
+                    }
+                    input = input.wrapping_add(place.columns);
+                    weights = weights.wrapping_add(BLOCK);
                 }
-                input = input.wrapping_add(place.half);
-                weights = weights.wrapping_add(BLOCK);
+                phases = phases.wrapping_add(place.line);
             }
             let to = self.products.wrapping_add(plane * P * BLOCK);
             unroll!(I < P <= 8, {
@@ -374,19 +471,41 @@ impl Band<'_> {
     }
 }
 
-/// `B^T d` for a vector of columns, of which `count` are read; rows lie `line` apart.
+/// `B^T d` for a vector of columns, of which at most `count` are read; rows lie `line` apart.
 ///
 /// # Safety
-/// They can be read in each of six rows.
+/// They can be read in each of `N` rows.
 #[inline(always)]
-unsafe fn column<S: Simd>(simd: S, from: *const f32, line: usize, count: usize) -> [S::V; N] {
+unsafe fn column<S: Simd, const M: usize, const N: usize, W: Variant<M, N>>(
+    simd: S,
+    from: *const f32,
+    line: usize,
+    count: usize,
+) -> [S::V; N] {
     let mut d = [simd.zero(); N];
-    unroll!(I < N <= 6, {
+    unroll!(I < N <= 7, {
         let row = from.wrapping_add(I * line);
         // SAFETY: the caller's promise.
         d[I] = unsafe { if count >= S::LANES { simd.load_ptr(row) } else { simd.load_ptr_partial(row, count) } };
     });
-    F2Of5::input(simd, d)
+    W::input(simd, d)
+}
+
+/// `D` vectors of columns that follow each other, `D` being a power of two: of the result, vector `i` holds columns `i`, `i + D`, …
+#[inline(always)]
+fn split<S: Simd, const D: usize>(simd: S, columns: [S::V; D]) -> [S::V; D] {
+    let mut split = columns;
+    let mut parts = 1;
+    while parts < D {
+        // Even and odd columns of each pair: the bits of a column's number become, one after the other, that of the vector's.
+        let mut next = split;
+        for k in 0..D / 2 {
+            (next[k], next[k + D / 2]) = simd.deinterleave(split[2 * k], split[2 * k + 1]);
+        }
+        split = next;
+        parts *= 2;
+    }
+    split
 }
 
 #[cfg(all(test, feature = "std"))]
@@ -396,57 +515,94 @@ mod tests {
     use crate::inference::testing::{PlanarAlgorithm, check_planar, planar};
     use crate::kernels::activation::Activation;
 
-    const F2_5X5: PlanarAlgorithm = PlanarAlgorithm { packed_len, pack, run, error: 4.0 };
+    const F2_5X5: PlanarAlgorithm =
+        PlanarAlgorithm { packed_len: f2_5x5::packed_len, pack: f2_5x5::pack, run: f2_5x5::run, error: 4.0 };
+    const F4_7X7: PlanarAlgorithm =
+        PlanarAlgorithm { packed_len: f4_7x7::packed_len, pack: f4_7x7::pack, run: f4_7x7::run, error: 10.0 };
+
+    /// Holds both algorithms against the reference, F(4x4, 4x4) with a kernel one larger on each side, and stride 2.
+    #[track_caller]
+    fn check_both(
+        input: [usize; 3],
+        outputs: usize,
+        padding: usize,
+        change: impl Fn(PlanarConv2d) -> PlanarConv2d,
+        batch: usize,
+    ) {
+        check_planar(&F2_5X5, &change(planar(input, outputs, 5, 1, padding)), batch);
+        check_planar(&F4_7X7, &change(planar(input, outputs, 7, 2, padding + 1)), batch);
+    }
 
     #[test]
     fn every_size() {
-        // Up to two segments and a bit, of 1 to 8 tiles each time; odd sizes end in half a tile.
-        for width in 5..=72 {
-            check_planar(&F2_5X5, &planar([1 + width % 7, 5 + width % 6, width], 17, 5, 1, 0), 1);
-            check_planar(&F2_5X5, &planar([3, 4, width], 6, 5, 1, 2), 2);
+        // Up to two segments and a bit, of 1 to 8 tiles each time; sizes that end in any part of a tile.
+        let same = |op: PlanarConv2d| op;
+        for width in 7..=72 {
+            check_both([1 + width % 7, 7 + width % 6, width], 17, 0, same, 1);
+            check_both([3, 4, width], 6, 2, same, 2);
         }
-        for height in 1..=12 {
-            check_planar(&F2_5X5, &planar([6, height, 9], 33, 5, 1, 2), 1);
+        for width in [120, 127, 131, 270] {
+            check_both([3, 9, width], 6, 2, same, 1);
+        }
+        for height in 1..=16 {
+            check_both([6, height, 9], 33, 2, same, 1);
         }
     }
 
     #[test]
     fn any_padding() {
         for padding in [[0, 0], [1, 0], [0, 3], [4, 1], [2, 5]] {
-            let mut op = planar([2, 12, 14], 20, 5, 1, 0);
-            op.padding = padding;
-            op.output = Blocked::new(20, 8 + 2 * padding[0], 10 + 2 * padding[1]);
-            check_planar(&F2_5X5, &op, 2);
+            let padded = |mut op: PlanarConv2d| {
+                let out =
+                    |axis: usize| (op.input[axis + 1] + 2 * padding[axis] - op.kernel[axis]) / op.stride[axis] + 1;
+                op.padding = padding;
+                op.output = Blocked::new(20, out(0), out(1));
+                op
+            };
+            check_both([2, 12, 14], 20, 0, padded, 2);
         }
         // Less below and to the right than above and to the left; and outputs that see nothing but padding.
-        let mut op = planar([2, 12, 14], 20, 5, 1, 3);
-        op.output = Blocked::new(20, 11, 13);
-        check_planar(&F2_5X5, &op, 1);
-        check_planar(&F2_5X5, &planar([1, 1, 1], 5, 5, 1, 6), 1);
+        let uneven = |mut op: PlanarConv2d| {
+            (op.output.height, op.output.width) = (op.output.height - 1, op.output.width - 1);
+            op
+        };
+        check_both([2, 12, 14], 20, 3, uneven, 1);
+        check_both([1, 1, 1], 5, 6, |op| op, 1);
     }
 
     #[test]
     fn activations_halos_bands_and_batches() {
         for activation in [None, Some(Activation::Relu), Some(Activation::Tanh), Some(Activation::Sigmoid)] {
-            let mut op = planar([3, 71, 64], 40, 5, 1, 2);
-            op.activation = activation;
-            op.output = op.output.with_halo([1, 2, 0, 1]).within(1, 5);
-            check_planar(&F2_5X5, &op, 3);
+            let change = |mut op: PlanarConv2d| {
+                op.activation = activation;
+                op.output = op.output.with_halo([1, 2, 0, 1]).within(1, 5);
+                op
+            };
+            check_both([3, 71, 64], 40, 2, change, 3);
         }
-        check_planar(&F2_5X5, &planar([7, 100, 130], 32, 5, 1, 2), 1);
+        check_both([7, 100, 130], 32, 2, |op| op, 1);
     }
 
     #[test]
     fn pools() {
         for pool in [Pool2x2::Max, Pool2x2::Mean] {
             for activation in [None, Some(Activation::Relu), Some(Activation::Tanh)] {
-                for width in (7..=34).chain([71]) {
-                    let op = planar([1 + width % 7, 9 + width % 2, width], 1 + width, 5, 1, 2 * (width % 2));
-                    check_planar(&F2_5X5, &op.pooled(pool, activation), 1 + width % 2);
+                for width in (9..=34).chain([71]) {
+                    let change = |op: PlanarConv2d| op.pooled(pool, activation);
+                    check_both(
+                        [1 + width % 7, 9 + width % 2, width],
+                        1 + width,
+                        2 * (width % 2),
+                        change,
+                        1 + width % 2,
+                    );
                 }
-                let mut op = planar([3, 70, 90], 40, 5, 1, 2).pooled(pool, activation);
-                op.output = op.output.with_halo([1, 2, 0, 1]).within(1, 5);
-                check_planar(&F2_5X5, &op, 2);
+                let change = |op: PlanarConv2d| {
+                    let mut op = op.pooled(pool, activation);
+                    op.output = op.output.with_halo([1, 2, 0, 1]).within(1, 5);
+                    op
+                };
+                check_both([3, 70, 90], 40, 2, change, 2);
             }
         }
     }

@@ -327,15 +327,15 @@ pub(super) unsafe fn output_tile<S: Simd, const M: usize, const N: usize, W: Var
     let mut columns = [[simd.zero(); M]; N];
     // SAFETY: the caller's promise.
     unsafe {
-        unroll!(J < N <= 6, {
+        unroll!(J < N <= 7, {
             let mut t = [simd.zero(); N];
-            unroll!(I < N <= 6, { t[I] = simd.load_ptr(from.wrapping_add((I * N + J) * plane)) });
+            unroll!(I < N <= 7, { t[I] = simd.load_ptr(from.wrapping_add((I * N + J) * plane)) });
             columns[J] = W::output(simd, t);
         });
         unroll!(I < M <= 4, {
             if I < size[0] {
                 let mut t = [simd.zero(); N];
-                unroll!(J < N <= 6, { t[J] = columns[J][I] });
+                unroll!(J < N <= 7, { t[J] = columns[J][I] });
                 let y = W::output(simd, t);
                 unroll!(J < M <= 4, {
                     if J < size[1] {

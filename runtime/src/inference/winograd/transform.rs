@@ -34,8 +34,9 @@ pub(super) struct F2;
 
 impl Variant<2, 4> for F2 {
     fn weight(g: &[f32], factor: f64) -> [[f64; 4]; 4] {
-        // The signs of the first row here and in `input` are both turned.
-        let matrix = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
+        let mut matrix = weights::<3, 4>(&[0.0, 1.0, -1.0]);
+        // The signs of this row here and in `input` are both turned.
+        matrix[0][0] = 1.0;
         transformed(&matrix, g, factor)
     }
 
@@ -50,26 +51,28 @@ impl Variant<2, 4> for F2 {
     }
 }
 
-/// The points 0, ±[`P`] and ±[`Q`].
+/// `G` for `points` and infinity, and kernels of `K`.
+fn weights<const K: usize, const N: usize>(points: &[f64]) -> [[f64; K]; N] {
+    let mut matrix = [[0.0; K]; N];
+    for (i, (row, &point)) in matrix.iter_mut().zip(points).enumerate() {
+        let others = points.iter().enumerate().filter(|&(j, _)| j != i);
+        let product: f64 = others.map(|(_, &other)| point - other).product();
+        let mut power = 1.0 / product;
+        for value in row {
+            *value = power;
+            power *= point;
+        }
+    }
+    matrix[N - 1][K - 1] = 1.0;
+    matrix
+}
+
+/// Six points: 0, ±[`P`], ±[`Q`] and infinity.
+const SIX: [f64; 5] = [0.0, P, -P, Q, -Q];
 const P: f64 = 0.625;
 const Q: f64 = 1.5;
 const P2: f64 = P * P;
 const Q2: f64 = Q * Q;
-
-/// `G` for these points and kernels of `K`.
-fn six_points<const K: usize>() -> [[f64; K]; 6] {
-    let mut matrix = [[0.0; K]; 6];
-    for (row, (p, other)) in matrix.iter_mut().zip([(0.0, P2), (P, Q2), (-P, Q2), (Q, P2), (-Q, P2)]) {
-        // The product over j of p - p_j: p (0), 2 p (-p), p^2 - other (the other two); for 0 that of the four others.
-        let product = if p == 0.0 { P2 * Q2 } else { p * 2.0 * p * (p * p - other) };
-        for (k, value) in row.iter_mut().enumerate() {
-            let power = (0..k).fold(1.0, |power, _| power * p);
-            *value = power / product;
-        }
-    }
-    matrix[5][K - 1] = 1.0;
-    matrix
-}
 
 /// `B^T d` for these points.
 #[inline(always)]
@@ -98,7 +101,7 @@ pub(super) struct F4;
 
 impl Variant<4, 6> for F4 {
     fn weight(g: &[f32], factor: f64) -> [[f64; 6]; 6] {
-        transformed(&six_points::<3>(), g, factor)
+        transformed(&weights::<3, 6>(&SIX), g, factor)
     }
 
     #[inline(always)]
@@ -126,7 +129,7 @@ pub(super) struct F2Of5;
 
 impl Variant<2, 6> for F2Of5 {
     fn weight(g: &[f32], factor: f64) -> [[f64; 6]; 6] {
-        transformed(&six_points::<5>(), g, factor)
+        transformed(&weights::<5, 6>(&SIX), g, factor)
     }
 
     #[inline(always)]
@@ -140,6 +143,54 @@ impl Variant<2, 6> for F2Of5 {
         [
             s.add(s.add(t0, s.add(t1, t2)), s.add(t3, t4)),
             s.mul_add(c(P), s.sub(t1, t2), s.mul_add(c(Q), s.sub(t3, t4), t5)),
+        ]
+    }
+}
+
+/// F(4 x 4, 4 x 4), points 0, ±1/2, ±1 and 2: for each phase of a 7 x 7 kernel of stride 2.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct F4Of4;
+
+impl Variant<4, 7> for F4Of4 {
+    fn weight(g: &[f32], factor: f64) -> [[f64; 7]; 7] {
+        transformed(&weights::<4, 7>(&[0.0, 0.5, -0.5, 1.0, -1.0, 2.0]), g, factor)
+    }
+
+    #[inline(always)]
+    fn input<S: Simd>(s: S, [d0, d1, d2, d3, d4, d5, d6]: [S::V; 7]) -> [S::V; 7] {
+        let (half, two, quarter, sum) = (s.splat(0.5), s.splat(2.0), s.splat(0.25), s.splat(1.25));
+        // (x^2 - 1/4) (x^2 - 1) = x^4 - 5/4 x^2 + 1/4, times 1, x and x^2
+        let four = s.mul_add(quarter, d0, s.neg_mul_add(sum, d2, d4));
+        let five = s.mul_add(quarter, d1, s.neg_mul_add(sum, d3, d5));
+        let six = s.mul_add(quarter, d2, s.neg_mul_add(sum, d4, d6));
+        // x (x - 2) (x^2 - 1), and times x
+        let (even, odd) = (s.sub(d4, d2), s.sub(d3, d1));
+        let (halves, x_halves) = (s.neg_mul_add(two, odd, even), s.neg_mul_add(two, even, s.sub(d5, d3)));
+        // x (x - 2) (x^2 - 1/4), and times x
+        let (even, odd) = (s.neg_mul_add(quarter, d2, d4), s.neg_mul_add(quarter, d1, d3));
+        let ones = s.neg_mul_add(two, odd, even);
+        let x_ones = s.neg_mul_add(two, even, s.neg_mul_add(quarter, d3, d5));
+        [
+            s.neg_mul_add(two, four, five),
+            s.mul_add(half, halves, x_halves),
+            s.neg_mul_add(half, halves, x_halves),
+            s.add(x_ones, ones),
+            s.sub(x_ones, ones),
+            five,
+            s.neg_mul_add(two, five, six),
+        ]
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(s: S, [t0, t1, t2, t3, t4, t5, t6]: [S::V; 7]) -> [S::V; 4] {
+        let c = |x: f32| s.splat(x);
+        let (sum_half, difference_half) = (s.add(t1, t2), s.sub(t1, t2));
+        let (sum_one, difference_one) = (s.add(t3, t4), s.sub(t3, t4));
+        [
+            s.add(s.add(t0, t5), s.add(sum_half, sum_one)),
+            s.mul_add(c(0.5), difference_half, s.mul_add(c(2.0), t5, difference_one)),
+            s.mul_add(c(0.25), sum_half, s.mul_add(c(4.0), t5, sum_one)),
+            s.mul_add(c(0.125), difference_half, s.mul_add(c(8.0), t5, s.add(difference_one, t6))),
         ]
     }
 }
@@ -207,5 +258,6 @@ mod tests {
         check(F2);
         check(F4);
         check(F2Of5);
+        check(F4Of4);
     }
 }
