@@ -8,7 +8,6 @@
 //! those as far apart as the tiles are then put together; `B` to the rows of these, the tiles of all channels side by side; the products are
 //! sums over the channels, with the inputs broadcast. Weights are packed as `[bias][output block][plane][phase][ic][16]`.
 
-use super::tiles::output_tile;
 use super::transform::{F2Of5, F4Of4, Variant};
 use crate::inference::blocked::{BLOCK, Blocked};
 use crate::inference::epilogue::Epilogue;
@@ -87,6 +86,9 @@ algorithm! {
 
 /// Tiles across that are transformed together at most.
 const SEGMENT: usize = 16;
+
+/// Room for the products of a row of planes, and for all rows transformed: (7 + 7 * 4) * 8 tiles of two blocks, 36 KiB.
+const PRODUCTS: usize = (7 + 7 * 4) * MOST * 2 * BLOCK;
 
 /// Tiles whose products are summed together at most, on any instruction set.
 const MOST: usize = 8;
@@ -222,7 +224,7 @@ impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Method for
     const MORE: usize = W::MORE;
 
     fn scratch(&self) -> usize {
-        self.columns_len() + self.transformed_len() + N * N * MOST * BLOCK
+        self.columns_len() + self.transformed_len() + PRODUCTS
     }
 
     unsafe fn convolve(
@@ -236,7 +238,7 @@ impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Method for
     ) {
         let (columns, scratch) = scratch.split_at_mut(self.columns_len());
         let (transformed, products) = scratch.split_at_mut(self.transformed_len());
-        assert!(products.len() >= N * N * MOST * BLOCK);
+        assert!(products.len() >= PRODUCTS);
         // SAFETY: the caller's promise.
         let band = unsafe { Band::new(self, to, start, rows, planes, strides, [columns, transformed, products]) };
         dispatch(self.isa, band);
@@ -255,7 +257,7 @@ struct Band<'a, const M: usize, const N: usize, const D: usize, W> {
     columns: *mut f32,
     /// [`Winograd::transformed_len`] floats.
     transformed: *mut f32,
-    /// `[plane][tile][16]`, for [`MOST`] tiles.
+    /// [`PRODUCTS`] floats.
     products: *mut f32,
 }
 
@@ -289,11 +291,9 @@ impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Kernel for
                 unsafe {
                     self.columns(simd, row - self.rows[0], first, count);
                     self.rows(simd);
-                    for block in 0..self.to.blocks() {
-                        let mut tile = 0;
-                        while tile < count {
-                            tile += self.tiles(simd, block, row, first, [tile, count]);
-                        }
+                    let mut tile = 0;
+                    while tile < count {
+                        tile += self.tiles(simd, row, first, [tile, count]);
                     }
                 }
             }
@@ -366,12 +366,12 @@ impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Band<'_, M
         }
     }
 
-    /// Computes a block's outputs for some of a segment's tiles, those of `left` being left to do; gives how many they were.
+    /// Computes the outputs of all blocks for some of a segment's tiles, those of `left` being left to do; gives how many they were.
     ///
     /// # Safety
     /// [`Band::rows`] has been called, and nobody else uses these outputs.
     #[inline(always)]
-    unsafe fn tiles<S: Simd>(&self, simd: S, block: usize, row: usize, first: usize, left: [usize; 2]) -> usize {
+    unsafe fn tiles<S: Simd>(&self, simd: S, row: usize, first: usize, left: [usize; 2]) -> usize {
         let [tile, end] = left;
         let most = const { limit(S::ISA) };
         // As many as make the remaining passes equal.
@@ -381,7 +381,7 @@ impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Band<'_, M
                 match count {
                     $($count if const { $count <= limit(S::ISA) } => {
                         // SAFETY: the caller's promise.
-                        unsafe { self.some::<S, $count>(simd, block, row, first, tile) }
+                        unsafe { self.blocks::<S, $count>(simd, row, first, tile) }
                     })*
                     _ => unreachable!("no tile of {count}"),
                 }
@@ -396,60 +396,116 @@ impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Band<'_, M
     /// # Safety
     /// As there.
     #[inline(always)]
-    unsafe fn some<S: Simd, const P: usize>(&self, simd: S, block: usize, row: usize, first: usize, tile: usize) {
-        let Winograd { op, packed, clamp, .. } = *self.run;
+    unsafe fn blocks<S: Simd, const P: usize>(&self, simd: S, row: usize, first: usize, tile: usize) {
         let blocks = self.to.blocks();
-        let bias = &packed[block * BLOCK..][..BLOCK];
-        let weights = N * N * W::STRIDE * W::STRIDE * op.input[0] * BLOCK;
-        let weights = packed[blocks * BLOCK + block * weights..][..weights].as_ptr();
-        // SAFETY: the caller's promise; there are weights for each plane, phase and channel.
-        unsafe {
-            match const { BLOCK / S::LANES } {
-                1 => self.multiply::<S, P, 1>(simd, weights, tile),
-                2 => self.multiply::<S, P, 2>(simd, weights, tile),
-                _ => self.multiply::<S, P, 4>(simd, weights, tile),
-            }
-        }
-        let height = (self.rows[1] - row).min(M);
-        for i in 0..P {
-            let column = M * (first + tile + i);
-            let width = (self.to.width - column).min(M);
-            let to = self.start.wrapping_add(self.to.offset(block, row, column));
-            for lane in (0..BLOCK).step_by(S::LANES) {
-                // SAFETY: the products have just been written, and these pixels are the band's.
-                unsafe {
-                    output_tile::<S, M, N, W>(
-                        simd,
-                        self.products.wrapping_add(i * BLOCK + lane),
-                        P * BLOCK,
-                        simd.load(&bias[lane..]),
-                        (core::ptr::null(), 0),
-                        clamp,
-                        (to.wrapping_add(lane), self.to.row_len()),
-                        [height, width],
-                    );
-                }
+        let mut block = 0;
+        while block < blocks {
+            // SAFETY: the caller's promise; the blocks exist.
+            unsafe {
+                block += match const { BLOCK / S::LANES } {
+                    1 if block + 2 <= blocks => self.some::<S, P, 2>(simd, block, row, first, tile),
+                    1 => self.some::<S, P, 1>(simd, block, row, first, tile),
+                    2 => self.some::<S, P, 2>(simd, block, row, first, tile),
+                    _ => self.some::<S, P, 4>(simd, block, row, first, tile),
+                };
             }
         }
     }
 
-    /// The products of `P` tiles with `Q` vectors of each plane's weights, summed over the phases and channels.
+    /// As [`Band::blocks`], for `Q` vectors from `block` on; gives how many blocks they are.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn some<S: Simd, const P: usize, const Q: usize>(
+        &self,
+        simd: S,
+        block: usize,
+        row: usize,
+        first: usize,
+        tile: usize,
+    ) -> usize {
+        let Winograd { op, packed, clamp, .. } = *self.run;
+        let bias = &packed[block * BLOCK..][..Q * S::LANES];
+        let len = N * N * W::STRIDE * W::STRIDE * op.input[0] * BLOCK;
+        let weights = packed[self.to.blocks() * BLOCK + block * len..][..(Q * S::LANES).div_ceil(BLOCK) * len].as_ptr();
+        // `[plane across][tile][vector]`, of one row of planes, and `[plane down][column][tile][vector]`
+        let (products, summed) = (self.products, self.products.wrapping_add(N * P * Q * S::LANES));
+        for i in 0..N {
+            // SAFETY: the caller's promise; there are weights for each plane, phase and channel.
+            unsafe {
+                self.multiply::<S, P, Q>(simd, weights, len, i, tile);
+                for at in (0..P * Q * S::LANES).step_by(S::LANES) {
+                    let mut t = [simd.zero(); N];
+                    unroll!(J < N <= 7, { t[J] = simd.load_ptr(products.wrapping_add(J * P * Q * S::LANES + at)) });
+                    let t = W::output(simd, t);
+                    let to = summed.wrapping_add(i * M * P * Q * S::LANES + at);
+                    unroll!(J < M <= 4, { simd.store_ptr(t[J], to.wrapping_add(J * P * Q * S::LANES)) });
+                }
+            }
+        }
+        let height = (self.rows[1] - row).min(M);
+        let plane = self.to.plane_len();
+        for vector in 0..Q {
+            let (next, lane) = (vector * S::LANES / BLOCK, vector * S::LANES % BLOCK);
+            let bias = simd.load(&bias[vector * S::LANES..]);
+            for i in 0..P {
+                let column = M * (first + tile + i);
+                let width = (self.to.width - column).min(M);
+                let to = self.start.wrapping_add(self.to.offset(block, row, column) + next * plane + lane);
+                for x in 0..width {
+                    // SAFETY: the sums have just been written, and these pixels are the band's.
+                    unsafe {
+                        let from = summed.wrapping_add(((x * P + i) * Q + vector) * S::LANES);
+                        let mut t = [simd.zero(); N];
+                        unroll!(I < N <= 7, { t[I] = simd.load_ptr(from.wrapping_add(I * M * P * Q * S::LANES)) });
+                        let y = W::output(simd, t);
+                        unroll!(I < M <= 4, {
+                            if I < height {
+                                let mut y = simd.add(y[I], bias);
+                                if let Some([low, high]) = clamp {
+                                    y = simd.min(simd.splat(high), simd.max(simd.splat(low), y));
+                                }
+                                simd.store_ptr(y, to.wrapping_add(I * self.to.row_len() + x * BLOCK));
+                            }
+                        });
+                    }
+                }
+            }
+        }
+        (Q * S::LANES).div_ceil(BLOCK)
+    }
+
+    /// The products of `P` tiles with `Q` vectors of the weights of plane row `i`, summed over the phases and channels. The weights of a
+    /// block lie `len` floats after the last one's.
     ///
     /// # Safety
     /// As [`Band::tiles`].
     #[inline(always)]
-    unsafe fn multiply<S: Simd, const P: usize, const Q: usize>(&self, simd: S, mut weights: *const f32, tile: usize) {
+    unsafe fn multiply<S: Simd, const P: usize, const Q: usize>(
+        &self,
+        simd: S,
+        weights: *const f32,
+        len: usize,
+        i: usize,
+        tile: usize,
+    ) {
         let (place, inputs) = (self.run.place, self.run.op.input[0]);
-        let mut phases = self.transformed.wrapping_add(tile).cast_const();
-        for plane in 0..N * N {
+        let phases = W::STRIDE * W::STRIDE;
+        let mut weights = weights.wrapping_add(i * N * phases * inputs * BLOCK);
+        let mut line = self.transformed.wrapping_add(i * N * phases * place.line + tile).cast_const();
+        for plane in 0..N {
             let mut sums = [[simd.zero(); Q]; P];
-            for _ in 0..W::STRIDE * W::STRIDE {
-                let mut input = phases;
+            for _ in 0..phases {
+                let mut input = line;
                 for _ in 0..inputs {
                     // SAFETY: a line holds `columns` floats for each channel, and the weights are those of all planes and channels.
                     unsafe {
                         let mut factors = [simd.zero(); Q];
-                        unroll!(J < Q <= 4, { factors[J] = simd.load_ptr(weights.wrapping_add(J * S::LANES)) });
+                        unroll!(J < Q <= 4, {
+                            let at = J * S::LANES / BLOCK * len + J * S::LANES % BLOCK;
+                            factors[J] = simd.load_ptr(weights.wrapping_add(at));
+                        });
                         unroll!(I < P <= 8, {
                             let x = simd.splat_ptr(input.wrapping_add(I));
                             unroll!(J < Q <= 4, { sums[I][J] = simd.mul_add(x, factors[J], sums[I][J]) });
@@ -458,13 +514,13 @@ impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Band<'_, M
                     input = input.wrapping_add(place.columns);
                     weights = weights.wrapping_add(BLOCK);
                 }
-                phases = phases.wrapping_add(place.line);
+                line = line.wrapping_add(place.line);
             }
-            let to = self.products.wrapping_add(plane * P * BLOCK);
+            let to = self.products.wrapping_add(plane * P * Q * S::LANES);
             unroll!(I < P <= 8, {
                 unroll!(J < Q <= 4, {
                     // SAFETY: room for MOST tiles in each plane.
-                    unsafe { simd.store_ptr(sums[I][J], to.wrapping_add(I * BLOCK + J * S::LANES)) };
+                    unsafe { simd.store_ptr(sums[I][J], to.wrapping_add((I * Q + J) * S::LANES)) };
                 });
             });
         }

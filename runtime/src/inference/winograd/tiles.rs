@@ -314,7 +314,7 @@ impl<const M: usize, const N: usize, W: Variant<M, N>> Kernel for OutputTransfor
 /// A vector can be read from each plane and from `size` pixels of the residual unless it is null, and written to those of the output.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-pub(super) unsafe fn output_tile<S: Simd, const M: usize, const N: usize, W: Variant<M, N>>(
+unsafe fn output_tile<S: Simd, const M: usize, const N: usize, W: Variant<M, N>>(
     simd: S,
     from: *const f32,
     plane: usize,
