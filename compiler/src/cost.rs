@@ -21,6 +21,7 @@
 //! ```text
 //! direct:         MACS / 76
 //! F(2x2, 5x5):    TILES * (3 ic + (13 + 9.7 ic) * ceil(oc / 16))
+//! F(4x4, 7x7/2):  TILES * (80 ic + (58 + 50 ic) * ceil(oc / 16))
 //! ```
 
 use crate::layout::BLOCK;
@@ -40,41 +41,72 @@ pub enum Algorithm {
     WinogradF4,
     /// F(2x2, 5x5): 2.78 times fewer multiplications.
     WinogradF2Of5,
+    /// F(4x4, 4x4) for the phases of 7x7 kernels of stride 2: 4 times fewer multiplications. From planar values alone.
+    WinogradF4Of7,
+}
+
+/// What one of Winograd's algorithms computes.
+struct Form {
+    /// Rows of its kernels.
+    kernel: usize,
+    /// Their stride.
+    stride: usize,
+    /// Rows of the outputs that it makes together.
+    outputs: usize,
+}
+
+impl Form {
+    /// Rows of the planes of transformed weights, of all phases.
+    const fn planes(&self) -> usize {
+        (self.outputs + self.kernel.div_ceil(self.stride) - 1) * self.stride
+    }
 }
 
 impl Algorithm {
     /// All but [`Algorithm::Direct`], which computes everything.
-    pub const OTHERS: [Algorithm; 4] =
-        [Algorithm::Depthwise, Algorithm::WinogradF2, Algorithm::WinogradF4, Algorithm::WinogradF2Of5];
+    pub const OTHERS: [Algorithm; 5] = [
+        Algorithm::Depthwise,
+        Algorithm::WinogradF2,
+        Algorithm::WinogradF4,
+        Algorithm::WinogradF2Of5,
+        Algorithm::WinogradF4Of7,
+    ];
 
-    /// The module of `castnet::inference` that computes convolutions between blocked values, as a path.
-    pub const fn module(self) -> &'static [&'static str] {
+    /// The module of `castnet::inference` that computes convolutions between blocked values, as a path; none for what is computed from
+    /// planar values alone.
+    pub const fn module(self) -> Option<&'static [&'static str]> {
         match self {
-            Algorithm::Direct => &["direct"],
-            Algorithm::Depthwise => &["depthwise"],
-            Algorithm::WinogradF2 => &["winograd", "f2"],
-            Algorithm::WinogradF4 => &["winograd", "f4"],
-            Algorithm::WinogradF2Of5 => &["winograd", "f2_5x5"],
+            Algorithm::Direct => Some(&["direct"]),
+            Algorithm::Depthwise => Some(&["depthwise"]),
+            Algorithm::WinogradF2 => Some(&["winograd", "f2"]),
+            Algorithm::WinogradF4 => Some(&["winograd", "f4"]),
+            Algorithm::WinogradF2Of5 => Some(&["winograd", "f2_5x5"]),
+            Algorithm::WinogradF4Of7 => None,
         }
     }
 
-    /// The module that computes convolutions from planar values.
-    pub const fn planar_module(self) -> &'static [&'static str] {
-        if self.is_winograd() { &["winograd", "planar"] } else { &["planar"] }
+    /// The module that computes convolutions from planar values, if one does.
+    pub const fn planar_module(self) -> Option<&'static [&'static str]> {
+        match self {
+            Algorithm::Direct => Some(&["planar"]),
+            Algorithm::WinogradF2Of5 => Some(&["winograd", "planar", "f2_5x5"]),
+            Algorithm::WinogradF4Of7 => Some(&["winograd", "planar", "f4_7x7"]),
+            Algorithm::Depthwise | Algorithm::WinogradF2 | Algorithm::WinogradF4 => None,
+        }
     }
 
     /// Whether it is one of Winograd's.
     pub const fn is_winograd(self) -> bool {
-        self.kernel().is_some()
+        self.form().is_some()
     }
 
-    /// Of one of Winograd's algorithms, the rows of the kernels that it computes and of the outputs that it makes together.
-    const fn kernel(self) -> Option<[usize; 2]> {
+    const fn form(self) -> Option<Form> {
         match self {
             Algorithm::Direct | Algorithm::Depthwise => None,
-            Algorithm::WinogradF2 => Some([3, 2]),
-            Algorithm::WinogradF4 => Some([3, 4]),
-            Algorithm::WinogradF2Of5 => Some([5, 2]),
+            Algorithm::WinogradF2 => Some(Form { kernel: 3, stride: 1, outputs: 2 }),
+            Algorithm::WinogradF4 => Some(Form { kernel: 3, stride: 1, outputs: 4 }),
+            Algorithm::WinogradF2Of5 => Some(Form { kernel: 5, stride: 1, outputs: 2 }),
+            Algorithm::WinogradF4Of7 => Some(Form { kernel: 7, stride: 2, outputs: 4 }),
         }
     }
 }
@@ -87,6 +119,7 @@ impl fmt::Display for Algorithm {
             Algorithm::WinogradF2 => "Winograd F(2x2)",
             Algorithm::WinogradF4 => "Winograd F(4x4)",
             Algorithm::WinogradF2Of5 => "Winograd F(2x2, 5x5)",
+            Algorithm::WinogradF4Of7 => "Winograd F(4x4, 7x7/2)",
         })
     }
 }
@@ -99,9 +132,9 @@ pub enum Winograd {
     Chosen,
     /// `false`: never.
     Never,
-    /// `"f2"`: F(2x2) wherever it can be taken, of 3x3 and of 5x5 kernels, and F(4x4) nowhere.
+    /// `"f2"`: tiles of 2x2 wherever there is such an algorithm, and larger ones nowhere.
     F2,
-    /// `"f4"`: F(4x4) wherever it can be taken.
+    /// `"f4"`: tiles of 4x4 wherever there is such an algorithm, and smaller ones nowhere.
     F4,
 }
 
@@ -124,12 +157,19 @@ const DIRECT: f64 = 0.95;
 const PRODUCTS: f64 = 0.88;
 /// What of them direct convolution reaches from planar values.
 const PLANAR: f64 = 0.9;
-/// Nanoseconds for a tile of F(2x2, 5x5) from planar values: transforming a channel,
-const PLANAR_INPUT: f64 = 3.0;
-/// multiplying a channel for 16 outputs,
-const PLANAR_PRODUCTS: f64 = 9.7;
-/// and transforming those.
-const PLANAR_OUTPUT: f64 = 13.0;
+/// Nanoseconds for a tile of Winograd's algorithms from planar values.
+struct PlanarTile {
+    /// Transforming a channel.
+    input: f64,
+    /// Multiplying a channel for 16 outputs.
+    products: f64,
+    /// Transforming those.
+    output: f64,
+}
+/// F(2x2, 5x5).
+const PLANAR_2: PlanarTile = PlanarTile { input: 3.0, products: 9.7, output: 13.0 };
+/// F(4x4, 7x7/2).
+const PLANAR_4: PlanarTile = PlanarTile { input: 80.0, products: 50.0, output: 58.0 };
 /// Bytes read in a nanosecond from beyond the second cache.
 const BYTES: f64 = 15.0;
 /// Nanoseconds to write a cache line to the second cache.
@@ -138,12 +178,12 @@ const LINE: f64 = 2.7;
 const TILES: usize = 56;
 
 impl Work {
-    /// Whether an algorithm computes it.
+    /// Whether an algorithm computes it, from one kind of value or the other.
     pub fn allows(&self, algorithm: Algorithm) -> bool {
         let form = &self.form;
-        match (algorithm, algorithm.kernel()) {
-            (_, Some([size, _])) => {
-                form.kernel == [size; 2] && form.stride == [1, 1] && form.dilation == [1, 1] && form.groups == 1
+        match (algorithm, algorithm.form()) {
+            (_, Some(Form { kernel, stride, .. })) => {
+                form.kernel == [kernel; 2] && form.stride == [stride; 2] && form.dilation == [1, 1] && form.groups == 1
             }
             (Algorithm::Depthwise, None) => form.groups == self.input[0] && form.groups == self.output[0],
             (_, None) => true,
@@ -163,7 +203,7 @@ impl Work {
     fn choose(&self, winograd: Winograd, nanoseconds: impl Fn(Algorithm) -> f64) -> Algorithm {
         let forced: &[Algorithm] = match winograd {
             Winograd::F2 => &[Algorithm::WinogradF2, Algorithm::WinogradF2Of5],
-            Winograd::F4 => &[Algorithm::WinogradF4],
+            Winograd::F4 => &[Algorithm::WinogradF4, Algorithm::WinogradF4Of7],
             Winograd::Chosen | Winograd::Never => &[],
         };
         let computes = |algorithm: &Algorithm| self.allows(*algorithm) && nanoseconds(*algorithm).is_finite();
@@ -180,10 +220,13 @@ impl Work {
         best
     }
 
-    /// The model's time between blocked values for a batch on one core, in nanoseconds.
+    /// The model's time between blocked values for a batch on one core, in nanoseconds; infinite for what is not computed between them.
     pub fn nanoseconds(&self, algorithm: Algorithm, batch: usize) -> f64 {
-        if let Some(sizes) = algorithm.kernel() {
-            return self.winograd(sizes, batch);
+        if algorithm.module().is_none() {
+            return f64::INFINITY;
+        }
+        if let Some(form) = algorithm.form() {
+            return self.winograd(&form, batch);
         }
         let weights = self.weights(algorithm);
         let pixels = (batch * self.output[1] * self.output[2]) as f64;
@@ -194,22 +237,23 @@ impl Work {
     pub fn planar_nanoseconds(&self, algorithm: Algorithm) -> f64 {
         let [inputs, blocks] = [self.input[0] as f64, self.output[0].div_ceil(BLOCK) as f64];
         let [height, width] = [self.output[1], self.output[2]];
-        match algorithm {
-            Algorithm::Direct => (height * width) as f64 * self.weights(algorithm) / (PLANAR * MACS),
-            Algorithm::WinogradF2Of5 => {
-                let tiles = (height.div_ceil(2) * width.div_ceil(2)) as f64;
-                tiles * (PLANAR_INPUT * inputs + (PLANAR_OUTPUT + PLANAR_PRODUCTS * inputs) * blocks)
-            }
-            Algorithm::Depthwise | Algorithm::WinogradF2 | Algorithm::WinogradF4 => f64::INFINITY,
+        if algorithm.planar_module().is_none() {
+            return f64::INFINITY;
         }
+        let Some(form) = algorithm.form() else {
+            return (height * width) as f64 * self.weights(algorithm) / (PLANAR * MACS);
+        };
+        let tile = if form.outputs == 2 { PLANAR_2 } else { PLANAR_4 };
+        let tiles = (height.div_ceil(form.outputs) * width.div_ceil(form.outputs)) as f64;
+        tiles * (tile.input * inputs + (tile.output + tile.products * inputs) * blocks)
     }
 
     /// Floats of the packed weights, without the bias.
     pub fn weights(&self, algorithm: Algorithm) -> f64 {
         let Convolution { kernel, groups, .. } = self.form;
         let outputs = self.output[0].next_multiple_of(BLOCK);
-        let taps = match (algorithm, algorithm.kernel()) {
-            (_, Some([size, outputs])) => (outputs + size - 1).pow(2) * self.input[0],
+        let taps = match (algorithm, algorithm.form()) {
+            (_, Some(form)) => form.planes().pow(2) * self.input[0],
             (Algorithm::Depthwise, None) => kernel[0] * kernel[1],
             // Full vectors: 16 output channels at a time, each with the inputs of all groups that the 16 belong to.
             (_, None) => {
@@ -220,8 +264,8 @@ impl Work {
         (taps * outputs) as f64
     }
 
-    fn winograd(&self, [kernel, m]: [usize; 2], batch: usize) -> f64 {
-        let planes = (m + kernel - 1).pow(2);
+    fn winograd(&self, form: &Form, batch: usize) -> f64 {
+        let (planes, m) = (form.planes().pow(2), form.outputs);
         let tiles = batch * self.output[1].div_ceil(m) * self.output[2].div_ceil(m);
         let blocks = |channels: usize| channels.div_ceil(BLOCK) as f64;
         let [inputs, outputs] = [self.input[0], self.output[0]];
@@ -276,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn kernels_of_five() {
+    fn larger_kernels() {
         for (inputs, outputs, size) in [(16, 32, 28), (20, 50, 12), (64, 96, 17), (64, 192, 27)] {
             let work = square(5, inputs, outputs, size);
             assert_eq!(work.fastest(Winograd::Chosen), Algorithm::WinogradF2Of5, "{inputs} {outputs} {size}");
@@ -293,6 +337,15 @@ mod tests {
         assert_eq!(square(5, 1, 16, 28).fastest_planar(Winograd::Chosen), Algorithm::Direct);
         assert_eq!(square(5, 1, 16, 28).fastest_planar(Winograd::F2), Algorithm::WinogradF2Of5);
         assert_eq!(square(5, 6, 16, 14).fastest_planar(Winograd::Never), Algorithm::Direct);
+        // 7x7 of stride 2, which only planar values are read for.
+        let mut work = square(7, 3, 64, 224);
+        (work.form.stride, work.output) = ([2, 2], [64, 112, 112]);
+        assert_eq!(work.fastest_planar(Winograd::Chosen), Algorithm::WinogradF4Of7);
+        assert_eq!(work.fastest_planar(Winograd::F4), Algorithm::WinogradF4Of7);
+        assert_eq!(work.fastest_planar(Winograd::F2), Algorithm::Direct);
+        assert_eq!(work.fastest(Winograd::F4), Algorithm::Direct);
+        (work.input[0], work.output[0]) = (1, 16);
+        assert_eq!(work.fastest_planar(Winograd::Chosen), Algorithm::Direct);
         // The other algorithms do not read planar values.
         for winograd in [Winograd::Chosen, Winograd::F2, Winograd::F4] {
             assert_eq!(conv(3, 64, 224).fastest_planar(winograd), Algorithm::Direct);

@@ -125,8 +125,9 @@ impl Emitter<'_> {
     }
 }
 
-/// A module's path.
-fn path(names: &[&str]) -> TokenStream {
+/// The path of the module that computes what the algorithm has been chosen for.
+fn path(names: Option<&[&str]>) -> TokenStream {
+    let Some(names) = names else { unreachable!("an algorithm is chosen for what it computes") };
     let names = names.iter().map(|name| local(name));
     quote!(#(#names)::*)
 }

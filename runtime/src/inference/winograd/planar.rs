@@ -25,6 +25,10 @@ trait Phases<const M: usize, const N: usize>: Variant<M, N> {
     /// The stride of the whole convolution.
     const STRIDE: usize;
 
+    /// Of the phases down (or across), the first so many have whole kernels. The last tap of the others is zero, and so are their weights
+    /// for the point at infinity.
+    const FULL: usize = Self::SIZE - Self::STRIDE * (Self::KERNEL - 1);
+
     /// Input rows that a tile takes beyond those of its outputs' taps: the last phases' kernels end with taps of zero.
     const MORE: usize = Self::STRIDE * Self::KERNEL - Self::SIZE;
 }
@@ -87,11 +91,11 @@ algorithm! {
 /// Tiles across that are transformed together at most.
 const SEGMENT: usize = 16;
 
-/// Room for the products of a row of planes, and for all rows transformed: (7 + 7 * 4) * 8 tiles of two blocks, 36 KiB.
-const PRODUCTS: usize = (7 + 7 * 4) * MOST * 2 * BLOCK;
+/// Room for the products of a row of planes, and for all rows transformed: (7 + 7 * 4) * 14 vectors, 31 KiB.
+const PRODUCTS: usize = (7 + 7 * 4) * MOST * BLOCK;
 
 /// Tiles whose products are summed together at most, on any instruction set.
-const MOST: usize = 8;
+const MOST: usize = 14;
 
 /// Tiles whose sums leave registers for weights and inputs: 8 vectors of 32, 6 x 2 of 16, 6 x 4 of 32, and 2 x 4 of 16.
 const fn limit(isa: Isa) -> usize {
@@ -387,7 +391,7 @@ impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Band<'_, M
                 }
             };
         }
-        sizes!(1 2 3 4 5 6 7 8);
+        sizes!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
         count
     }
 
@@ -403,7 +407,7 @@ impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Band<'_, M
             // SAFETY: the caller's promise; the blocks exist.
             unsafe {
                 block += match const { BLOCK / S::LANES } {
-                    1 if block + 2 <= blocks => self.some::<S, P, 2>(simd, block, row, first, tile),
+                    1 if P <= MOST / 2 && block + 2 <= blocks => self.some::<S, P, 2>(simd, block, row, first, tile),
                     1 => self.some::<S, P, 1>(simd, block, row, first, tile),
                     2 => self.some::<S, P, 2>(simd, block, row, first, tile),
                     _ => self.some::<S, P, 4>(simd, block, row, first, tile),
@@ -491,13 +495,13 @@ impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Band<'_, M
         tile: usize,
     ) {
         let (place, inputs) = (self.run.place, self.run.op.input[0]);
-        let phases = W::STRIDE * W::STRIDE;
-        let mut weights = weights.wrapping_add(i * N * phases * inputs * BLOCK);
-        let mut line = self.transformed.wrapping_add(i * N * phases * place.line + tile).cast_const();
+        let phases = |index: usize| if index == N - 1 { W::FULL } else { W::STRIDE };
         for plane in 0..N {
             let mut sums = [[simd.zero(); Q]; P];
-            for _ in 0..phases {
-                let mut input = line;
+            for (y, x) in (0..phases(i)).flat_map(|y| (0..phases(plane)).map(move |x| (y, x))) {
+                let phase = ((i * N + plane) * W::STRIDE + y) * W::STRIDE + x;
+                let mut weights = weights.wrapping_add(phase * inputs * BLOCK);
+                let mut input = self.transformed.wrapping_add(phase * place.line + tile).cast_const();
                 for _ in 0..inputs {
                     // SAFETY: a line holds `columns` floats for each channel, and the weights are those of all planes and channels.
                     unsafe {
@@ -506,7 +510,7 @@ impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Band<'_, M
                             let at = J * S::LANES / BLOCK * len + J * S::LANES % BLOCK;
                             factors[J] = simd.load_ptr(weights.wrapping_add(at));
                         });
-                        unroll!(I < P <= 8, {
+                        unroll!(I < P <= 14, {
                             let x = simd.splat_ptr(input.wrapping_add(I));
                             unroll!(J < Q <= 4, { sums[I][J] = simd.mul_add(x, factors[J], sums[I][J]) });
                         });
@@ -514,10 +518,9 @@ impl<const M: usize, const N: usize, const D: usize, W: Phases<M, N>> Band<'_, M
                     input = input.wrapping_add(place.columns);
                     weights = weights.wrapping_add(BLOCK);
                 }
-                line = line.wrapping_add(place.line);
             }
             let to = self.products.wrapping_add(plane * P * Q * S::LANES);
-            unroll!(I < P <= 8, {
+            unroll!(I < P <= 14, {
                 unroll!(J < Q <= 4, {
                     // SAFETY: room for MOST tiles in each plane.
                     unsafe { simd.store_ptr(sums[I][J], to.wrapping_add((I * Q + J) * S::LANES)) };
@@ -659,6 +662,37 @@ mod tests {
                     op
                 };
                 check_both([3, 70, 90], 40, 2, change, 2);
+            }
+        }
+    }
+
+    /// What F(4x4, 4x4) costs in accuracy on a first layer: the root mean square of the error over that of the outputs.
+    #[test]
+    fn accuracy() {
+        use crate::inference::BlockedConv2d;
+        use crate::inference::testing::{blocked, conv, reference};
+        use crate::kernels::testing::data_in;
+        let op = planar([3, 64, 64], 16, 7, 2, 3);
+        let same: BlockedConv2d = conv([3, 16], [64, 64], [7, 7], [2, 2]);
+        let [input, weight] =
+            [(1, op.input_len()), (2, op.weight_len())].map(|(seed, len)| data_in(seed, len, -1.0, 1.0));
+        let weights = Weights::new(&weight, None);
+        let exact = blocked(&op.output, &reference(&same, &input, &weights, None), 0.0);
+        let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+        let scale = norm(&mut exact.iter().map(|&x| f64::from(x)));
+        let direct =
+            PlanarAlgorithm { packed_len: planar::packed_len, pack: planar::pack, run: planar::run, error: 1.0 };
+        for (name, algorithm, bound) in [("direct", &direct, 4e-7), ("F(4x4, 7x7/2)", &F4_7X7, 2e-6)] {
+            let mut packed = vec![0.0; (algorithm.packed_len)(&op)];
+            (algorithm.pack)(&op, &weights, &mut packed);
+            for &isa in crate::kernels::testing::isas() {
+                let mut context = crate::simd::with_isa(isa, Context::new);
+                let mut output = vec![0.0; op.output.sample_len()];
+                (algorithm.run)(&mut context, &op, &input, &packed, &mut output);
+                let errors = output.iter().zip(&exact).map(|(&x, &y)| f64::from(x) - f64::from(y));
+                let error = norm(&mut errors.into_iter()) / scale;
+                println!("{isa} {name}: {error:.1e}");
+                assert!(error < bound, "{isa} {name}: {error:e}");
             }
         }
     }
