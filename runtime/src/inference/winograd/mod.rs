@@ -140,25 +140,28 @@ fn run<const M: usize, const N: usize, W: Variant<M, N>>(
     let blocks = tiles.count().div_ceil(plan.tiles);
     let (transformed_len, products_len) = (plan.transformed_len(), plan.products_len());
     match plan.schedule {
-        // All threads transform a block of tiles; then each computes output channels of its own from all of it.
-        Schedule::Shared => {
-            let workers = plan.groups().min(threads);
-            let scratch = context.scratch(transformed_len + workers * products_len);
-            let (transformed, products) = scratch.split_at_mut(transformed_len);
-            for block in 0..blocks {
-                let shared = Disjoint::new(transformed);
-                let units = job.input_units(block);
-                let tasks = units.min(4 * threads);
-                parallel::for_each(tasks, |task| {
-                    let part = parallel::part(units, tasks, task);
-                    // SAFETY: each task writes its units' part of the buffer.
-                    unsafe { job.transform::<M, N, W>(block, part, shared.as_ptr()) };
-                });
-                parallel::for_each_scratch(products, products_len, plan.groups(), |products, group| {
-                    // SAFETY: all has been transformed, and each task writes its channels of these tiles.
-                    unsafe { job.group::<M, N, W>(block, group, shared.as_ptr(), products.as_mut_ptr()) };
-                });
-            }
+        // Each thread computes some of the output channels of some blocks. It transforms the inputs for itself: to fetch from another's
+        // cache what that has transformed takes longer, and so does waiting for it.
+        Schedule::Channels => {
+            let each = transformed_len + products_len;
+            // Two to a block where there are blocks enough: weights are then read more often, inputs transformed not more than twice.
+            let down = (threads / 2).clamp(1, blocks.max(1));
+            let across = plan.groups().min(threads.div_ceil(down));
+            let scratch = context.scratch(each * (down * across).min(threads));
+            parallel::for_each_scratch(scratch, each, down * across, |scratch, task| {
+                let (transformed, products) = scratch.split_at_mut(transformed_len);
+                let groups = parallel::part(plan.groups(), across, task / down);
+                let blocks = parallel::part(blocks, down, task % down);
+                for block in blocks[0]..blocks[1] {
+                    // SAFETY: the buffers are this task's, and so are these channels of these tiles.
+                    unsafe {
+                        job.transform::<M, N, W>(block, [0, job.input_units(block)], transformed.as_mut_ptr());
+                        for group in groups[0]..groups[1] {
+                            job.group::<M, N, W>(block, group, transformed.as_ptr(), products.as_mut_ptr());
+                        }
+                    }
+                }
+            });
         }
         // Each thread computes blocks of tiles one after another.
         Schedule::Blocks => {
@@ -256,6 +259,28 @@ mod tests {
         // 36 x 96 x 112 floats of weights are more than a cache, and 77 tiles more than a block.
         check_all(&conv([96, 112], [26, 41], [3, 3], [1, 1]), 1);
         check_all(&conv([16, 32], [40, 41], [3, 3], [1, 1]), 1);
+    }
+
+    #[test]
+    fn many_threads_divide_blocks_and_channels() {
+        use crate::inference::testing::blocked;
+        use crate::kernels::testing::data;
+        // 77 tiles, two blocks, and 7 output blocks: more groups than fall to a thread, and fewer.
+        let op = conv([96, 112], [26, 41], [3, 3], [1, 1]);
+        let weight = data(1, op.weight_len());
+        let mut packed = vec![0.0; f4::packed_len(&op)];
+        f4::pack(&op, &Weights::new(&weight, None), &mut packed);
+        let input = blocked(&op.input, &data(2, 96 * 26 * 41), 0.0);
+        let output = |threads| {
+            let mut output = vec![f32::NAN; op.output.sample_len()];
+            parallel::with_threads(threads, || f4::run(&mut Context::new(), &op, &input, &packed, None, &mut output));
+            output
+        };
+        let one = output(1);
+        assert!(one.iter().all(|x| x.is_finite()));
+        for threads in [4, 5, 8, 20] {
+            assert!(output(threads) == one, "{threads} threads");
+        }
     }
 
     /// What the algorithms cost in accuracy, on inputs as after a ReLU and weights as He et al. (2015) draw them: the root mean square

@@ -23,8 +23,8 @@ pub(super) struct Plan {
 /// How blocks of tiles are given to threads, and in which order their steps are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Schedule {
-    /// The threads share a block and divide the output channels.
-    Shared,
+    /// The threads divide the output channels, and blocks only among many.
+    Channels,
     /// Each thread takes blocks of its own.
     Blocks,
 }
@@ -61,7 +61,7 @@ impl Plan {
             group = group.min(output_blocks.div_ceil(threads).next_multiple_of(2));
         }
         let group = group.min(output_blocks);
-        let schedule = if shared { Schedule::Shared } else { Schedule::Blocks };
+        let schedule = if shared { Schedule::Channels } else { Schedule::Blocks };
         Plan { planes, input_blocks, output_blocks, tiles, group, schedule }
     }
 
