@@ -113,7 +113,7 @@ const TASK: u64 = 400_000;
 /// When a slice is no whole number of samples, the numbers differ, or `packed` has not [`packed_len`] floats.
 pub fn run(context: &mut Context, op: &PlanarConv2d, input: &[f32], packed: &[f32], output: &mut [f32]) {
     assert_eq!(packed.len(), packed_len(op), "floats of the packed weights");
-    let direct = Direct { op, packed, isa: context.isa, epilogue: Epilogue::new(op.activation) };
+    let direct = Direct { op, packed, isa: context.isa, clamp: Epilogue::new(op.activation).clamp };
     bands(context, op, input, output, &direct);
 }
 
@@ -273,7 +273,7 @@ struct Direct<'a> {
     op: &'a PlanarConv2d,
     packed: &'a [f32],
     isa: Isa,
-    epilogue: Epilogue,
+    clamp: Option<[f32; 2]>,
 }
 
 impl Method for Direct<'_> {
@@ -320,7 +320,7 @@ impl Method for Direct<'_> {
                 residual: core::ptr::null(),
                 residual_stride: [0, BLOCK],
                 residual_block: 0,
-                clamp: self.epilogue.clamp,
+                clamp: self.clamp,
                 tiles: [rows[1] - rows[0], across],
                 // Few enough to stay in the cache.
                 next_weights: core::ptr::null(),

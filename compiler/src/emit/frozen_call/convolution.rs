@@ -31,7 +31,8 @@ impl Emitter<'_> {
             input: self.frozen.values[call.inputs[0]].sizes,
             output: self.frozen.values[call.output].sizes,
         };
-        let doc = self.doc(call, &describe(&work, algorithm, |algorithm| work.nanoseconds(algorithm, 1)));
+        let doc =
+            self.doc(call, &describe(&work, algorithm, "convolution", |algorithm| work.nanoseconds(algorithm, 1)));
         let run = self.names.function(main, "_frozen");
         let (place, place_item) = self.packed(call, quote!(castnet::inference::#module::packed_len(&#op)));
         let (pack, pack_item) = self.pack_weights(call, &module, &op, &place);
@@ -79,8 +80,9 @@ impl Emitter<'_> {
             // The sizes before the pool, which is a part of the call.
             let to = sizes(&self.shaped.nodes[main].output);
             let work = Work { form, input: self.frozen.values[call.inputs[0]].sizes, output: to };
-            let what = describe(&work, algorithm, |algorithm| work.planar_nanoseconds(algorithm));
-            let what = what.replacen(" convolution", " convolution from a planar value", 1);
+            let what = describe(&work, algorithm, "convolution from a planar value", |algorithm| {
+                work.planar_nanoseconds(algorithm)
+            });
             (path(algorithm.planar_module()), quote!(PlanarConv2d), self.blocked(call.output), what)
         } else {
             let output = ints(&self.frozen.values[call.output].sizes);
@@ -133,7 +135,7 @@ fn path(names: Option<&[&str]>) -> TokenStream {
 }
 
 /// `Winograd F(4x4) convolution, by the model 48.1 µs on one core; direct 119.0, Winograd F(2x2) 67.2`.
-fn describe(work: &Work, algorithm: Algorithm, nanoseconds: impl Fn(Algorithm) -> f64) -> String {
+fn describe(work: &Work, algorithm: Algorithm, what: &str, nanoseconds: impl Fn(Algorithm) -> f64) -> String {
     let time = |algorithm: Algorithm| format!("{:.1}", nanoseconds(algorithm) / 1000.0);
     let others: Vec<String> = [Algorithm::Direct]
         .into_iter()
@@ -143,5 +145,5 @@ fn describe(work: &Work, algorithm: Algorithm, nanoseconds: impl Fn(Algorithm) -
         .map(|other| format!("{other} {}", time(other)))
         .collect();
     let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
-    format!("{algorithm} convolution, by the model {} µs on one core{others}", time(algorithm))
+    format!("{algorithm} {what}, by the model {} µs on one core{others}", time(algorithm))
 }
