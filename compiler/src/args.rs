@@ -474,7 +474,7 @@ fn join_last(mut words: Vec<String>, link: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::ops::testing::{compiled, refused, spec};
+    use crate::layers::testing::{compiled, refused, spec};
 
     #[test]
     fn a_slip_in_a_key_is_one_error() {

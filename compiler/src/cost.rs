@@ -24,8 +24,8 @@
 //! F(4x4, 7x7/2):  TILES * (80 ic + (58 + 50 ic) * ceil(oc / 16))
 //! ```
 
+use crate::layers::Convolution;
 use crate::layout::BLOCK;
-use crate::ops::Convolution;
 use std::fmt;
 
 /// The algorithms of `castnet::inference`.

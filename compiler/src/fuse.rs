@@ -2,8 +2,8 @@
 //! an activation into the layer whose result they take, where nothing else takes that result.
 
 use crate::graph::ValueId;
-use crate::ops::activation::Activation;
-use crate::ops::{Pool2x2, Role};
+use crate::layers::activation::Activation;
+use crate::layers::{Pool2x2, Role};
 use crate::shape::Shaped;
 use std::collections::HashMap;
 

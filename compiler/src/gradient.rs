@@ -4,7 +4,7 @@
 //! beside it and added. What no parameter depends on is computed only where the caller asks for gradients of the inputs.
 
 use crate::graph::ValueId;
-use crate::ops::{Extent, Gradient};
+use crate::layers::{Extent, Gradient};
 use crate::program::{Action, Homes, Operand, Part, Program, Step, StorageId, Storages, What, forward_step};
 use crate::shape::Shaped;
 use std::collections::hash_map::Entry;

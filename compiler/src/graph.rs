@@ -4,7 +4,7 @@ use crate::args::{Arg, Args, Site, list_names};
 use crate::blocks::{self, Block, Scope};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::header::{self, Header, NAME_RULE, is_name};
-use crate::ops::{self, Arity, Layer, LayerType};
+use crate::layers::{self, Arity, Layer, LayerType};
 use crate::order::{INDICES_RULE, link_indices, order, report_dead};
 use crate::source::{Source, Span};
 use crate::spec::{Table, Value, ValueKind};
@@ -265,7 +265,7 @@ impl Expander<'_> {
         match (table.get("type"), table.get("block")) {
             (Some(value), None) => match value.as_str() {
                 Some(kind) => {
-                    if ops::find(kind).is_none() {
+                    if layers::find(kind).is_none() {
                         self.report_unknown_type(kind, value, placing);
                     }
                     return (kind.to_string(), false);
@@ -304,10 +304,10 @@ impl Expander<'_> {
         }
         if self.blocks.iter().any(|block| block.key.name == kind) {
             diagnostic = diagnostic.help(format!("`{kind}` is a block: write block = {kind:?}"));
-        } else if let Some(near) = nearest(kind, ops::LAYERS.iter().map(|layer| layer.name)) {
+        } else if let Some(near) = nearest(kind, layers::LAYERS.iter().map(|layer| layer.name)) {
             diagnostic = diagnostic.help(format!("did you mean {near:?}?"));
         } else {
-            let names = list_names(ops::LAYERS.iter().map(|layer| layer.name));
+            let names = list_names(layers::LAYERS.iter().map(|layer| layer.name));
             diagnostic = diagnostic.help(format!("the types are {names}"));
         }
         self.diagnostics.push(diagnostic);
@@ -345,7 +345,7 @@ impl Expander<'_> {
 
     fn place_layer(&mut self, table: &Table, site: Site, previous: SlotId, pending: &mut Vec<Pending>) -> SlotId {
         let draft = self.drafts.len();
-        let kind = ops::find(&site.kind);
+        let kind = layers::find(&site.kind);
         let mut args = Args::new(&site, table, self.diagnostics);
         for key in ["name", "type"] {
             args.value(key);

@@ -7,7 +7,7 @@ use crate::cost::{Algorithm, Work};
 use crate::flattened;
 use crate::fuse::{Fused, FusedGraph, fuse};
 use crate::graph::ValueId;
-use crate::ops::{Convolution, Role};
+use crate::layers::{Convolution, Role};
 use crate::pooled;
 use crate::shape::{Shape, Shaped};
 use crate::split;

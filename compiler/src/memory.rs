@@ -3,8 +3,8 @@
 //! Offsets are floats per sample and are scaled by the batch at run time: two storages that do not overlap for one sample do not
 //! overlap for any number. Storages that do not grow with the batch lie in a region of their own, in front.
 
+use crate::layers::Extent;
 use crate::layout::{Call, Frozen, Id};
-use crate::ops::Extent;
 use crate::program::{Program, StorageId};
 use crate::shape::Shaped;
 use crate::split;

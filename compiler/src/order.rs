@@ -4,7 +4,7 @@
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Node, ValueId};
 use crate::header::Header;
-use crate::ops;
+use crate::layers;
 use std::collections::BTreeSet;
 
 pub(crate) const INDICES_RULE: &str = "indices come from a max_pool2d";
@@ -95,7 +95,7 @@ fn report_cycle(
 pub(crate) fn link_indices(mut nodes: Vec<Node>, diagnostics: &mut Diagnostics) -> Vec<Node> {
     for i in 0..nodes.len() {
         let Some(source) = nodes[i].indices else { continue };
-        if ops::find(&nodes[source].site.kind).is_some_and(|kind| kind.gives_indices) {
+        if layers::find(&nodes[source].site.kind).is_some_and(|kind| kind.gives_indices) {
             nodes[source].gives_indices = true;
             continue;
         }

@@ -1,8 +1,8 @@
 //! Pools of 2x2 pixels that become the last step of the first layers' convolutions: their kernels make the pixels in working memory, band
 //! by band, and only what the pool leaves of them is a value.
 
+use crate::layers::Pool2x2;
 use crate::layout::{Call, Id, Kernel, Value};
-use crate::ops::Pool2x2;
 use crate::shape::Shaped;
 
 /// Folds pools into the convolutions whose results nothing else takes.

@@ -1,7 +1,7 @@
 //! Fourth stage: the graph as steps over storages. The evaluation program is here, the training program in [`crate::gradient`].
 
 use crate::graph::ValueId;
-use crate::ops::{Extent, Gradient};
+use crate::layers::{Extent, Gradient};
 use crate::shape::Shaped;
 use std::collections::HashMap;
 

@@ -4,7 +4,7 @@ use crate::args::{Arg, Site};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Graph, Node, ValueId};
 use crate::header::Header;
-use crate::ops::{self, Layer, Op};
+use crate::layers::{self, Layer, Op};
 use crate::source::Span;
 use std::collections::HashMap;
 use std::fmt;
@@ -144,7 +144,7 @@ impl Infer<'_> {
         let rank = operand.shape.rank();
         let (from, to) = if rank == 3 { ("1d", "2d") } else { ("2d", "1d") };
         let other = self.site.kind.replace(from, to);
-        if rank > 1 && other != self.site.kind && ops::find(&other).is_some() {
+        if rank > 1 && other != self.site.kind && layers::find(&other).is_some() {
             diagnostic = diagnostic.help(format!("for {} there is type = {other:?}", operand.shape));
         } else if rank == 1 && operand.story.is_some() {
             diagnostic =

@@ -2,8 +2,8 @@
 //! takes up to [`TAIL_BATCH`] samples together, so that each of its weights is read once for all of them.
 
 use crate::cost::{Algorithm, Work, linear, transfer};
+use crate::layers::Role;
 use crate::layout::{Frozen, Id, Kernel};
-use crate::ops::Role;
 use crate::shape::Shaped;
 use std::collections::HashSet;
 

@@ -1,7 +1,7 @@
 //! The functions of the layers: one for the forward pass, one for each gradient.
 
 use super::names::Names;
-use crate::ops::{Call, Gradient};
+use crate::layers::{Call, Gradient};
 use crate::program::{Action, Part, Step};
 use crate::shape::Shaped;
 use crate::source::Source;

@@ -2,8 +2,8 @@
 
 use super::{Emitted, Emitter, local};
 use crate::cost::{Algorithm, Work};
+use crate::layers::{Convolution, Role};
 use crate::layout::{Call, sizes};
-use crate::ops::{Convolution, Role};
 use crate::tokens::{int, ints};
 use proc_macro2::TokenStream;
 use quote::quote;

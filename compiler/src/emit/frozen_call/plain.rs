@@ -2,8 +2,8 @@
 
 use super::{Emitted, Emitter, local, many};
 use crate::emit::layers::part_name;
+use crate::layers::{self, Role};
 use crate::layout::{Call, Layout};
-use crate::ops::{self, Role};
 use crate::program::Part;
 use crate::tokens::{int, ints};
 use proc_macro2::TokenStream;
@@ -66,7 +66,7 @@ impl Emitter<'_> {
             let (from, to) = (int(range.start), int(range.end));
             quote!(&parameters[#from..#to])
         });
-        let ops_call = ops::Call {
+        let ops_call = layers::Call {
             op: self.names.descriptor(node),
             inputs: (0..it.inputs.len()).map(|i| part_name(Part::Input(i), it.inputs.len())).collect(),
             parameters: slices.collect(),
