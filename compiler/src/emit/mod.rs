@@ -6,6 +6,8 @@ mod interface;
 mod layers;
 mod names;
 mod passes;
+#[cfg(test)]
+mod snapshots;
 mod stub;
 
 use crate::graph::ValueId;

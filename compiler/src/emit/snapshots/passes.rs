@@ -1,0 +1,289 @@
+//! The passes of the inference program: which calls a sample goes through alone, which a batch goes through together.
+
+use super::items;
+
+#[test]
+fn the_tail_of_a_batch() {
+    let conv = "name = 'conv'; type = 'conv2d'; out_channels = 16; kernel_size = 3";
+    let fc1 = "name = 'fc1'; type = 'linear'; out_features = 512";
+    let layers = [conv, "type = 'flatten'", fc1, "type = 'relu'", "name = 'fc2'; type = 'linear'; out_features = 10"];
+    let names = ["frozen", "pack", "head_pass", "tail_pass"];
+    insta::assert_snapshot!(items("input = [16, 6, 6]", &layers, &names), @"
+    const FROZEN: &'static castnet::FrozenInfo = &castnet::FrozenInfo {
+        packed: FC2_PACKED.end,
+        head: castnet::ArenaSize {
+            fixed: 0,
+            per_sample: 832,
+        },
+        tail: castnet::ArenaSize {
+            fixed: 0,
+            per_sample: 768,
+        },
+        crossing: &[(castnet::per_sample(576, 832), castnet::per_sample(512, 768))],
+        tail_batch: 32,
+    };
+    /// Packs the weights of all layers.
+    fn pack(tensors: &mut castnet::Tensors<'_>, packed: &mut [f32]) -> castnet::Result<()> {
+        conv_pack(tensors, packed)?;
+        fc1_pack(tensors, packed)?;
+        fc2_pack(tensors, packed)?;
+        Ok(())
+    }
+    /// The layers that samples go through one by one.
+    fn head_pass(
+        context: &mut castnet::Context,
+        packed: &[f32],
+        inputs: &[&[f32]],
+        arena: &mut castnet::Arena,
+    ) {
+        let [input_in_blocked] = arena.get([castnet::per_sample(0, 576)]);
+        input_in_to_blocked(context, inputs[0], input_in_blocked);
+        let [input_in_blocked, conv_out] = arena
+            .get([castnet::per_sample(0, 576), castnet::per_sample(576, 832)]);
+        conv_frozen(context, packed, input_in_blocked, conv_out);
+    }
+    /// The layers that a batch goes through together.
+    fn tail_pass(
+        context: &mut castnet::Context,
+        packed: &[f32],
+        arena: &mut castnet::Arena,
+    ) {
+        let [conv_out, relu1_out] = arena
+            .get([castnet::per_sample(512, 768), castnet::per_sample(0, 512)]);
+        fc1_frozen(context, packed, conv_out, relu1_out);
+        let [relu1_out, fc2_out] = arena
+            .get([castnet::per_sample(0, 512), castnet::per_sample(512, 522)]);
+        fc2_frozen(context, packed, relu1_out, fc2_out);
+    }
+    ");
+}
+
+/// Layers that take the statistics of the batch.
+#[test]
+fn the_whole_batch() {
+    let layers = ["name = 'bn'; type = 'batch_norm2d'; track_running_stats = false"];
+    let names = ["frozen", "bn", "head_pass", "tail_pass"];
+    insta::assert_snapshot!(items("input = [4, 6, 6]", &layers, &names), @"
+    const FROZEN: &'static castnet::FrozenInfo = &castnet::FrozenInfo {
+        packed: BN_PACKED.end,
+        head: castnet::ArenaSize {
+            fixed: 0,
+            per_sample: 0,
+        },
+        tail: castnet::ArenaSize {
+            fixed: 16,
+            per_sample: 288,
+        },
+        crossing: &[],
+        tail_batch: usize::MAX,
+    };
+    static BN: castnet::BatchNorm = castnet::BatchNorm {
+        channels: 4,
+        inner: 36,
+        eps: 0.00001,
+        momentum: 0.1,
+    };
+    const BN_PACKED: castnet::Range<usize> = castnet::inference::part(0, 8);
+    /// Copies the tensors of `bn`.
+    fn bn_pack(
+        tensors: &mut castnet::Tensors<'_>,
+        packed: &mut [f32],
+    ) -> castnet::Result<()> {
+        tensors.copy([castnet::parameter(0..8)], &mut packed[BN_PACKED])
+    }
+    /// `bn` (batch_norm2d), net.toml:4, frozen: as in evaluation.
+    fn bn_frozen(
+        context: &mut castnet::Context,
+        packed: &[f32],
+        input: &[f32],
+        output: &mut [f32],
+        saved: &mut [f32],
+    ) {
+        let parameters = &packed[BN_PACKED];
+        castnet::batch_norm::forward_train(
+            context,
+            &BN,
+            input,
+            Some(&parameters[0..4]),
+            Some(&parameters[4..8]),
+            None,
+            output,
+            saved,
+        );
+    }
+    /// The layers that samples go through one by one.
+    fn head_pass(
+        _context: &mut castnet::Context,
+        _packed: &[f32],
+        _inputs: &[&[f32]],
+        _arena: &mut castnet::Arena,
+    ) {}
+    /// The layers that a batch goes through together.
+    fn tail_pass(
+        context: &mut castnet::Context,
+        packed: &[f32],
+        arena: &mut castnet::Arena,
+    ) {
+        let [input_in, bn_out, bn_saved] = arena
+            .get([
+                castnet::per_sample(0, 144),
+                castnet::per_sample(144, 288),
+                castnet::fixed(0, 8),
+            ]);
+        bn_frozen(context, packed, input_in, bn_out, bn_saved);
+    }
+    ");
+}
+
+#[test]
+fn indices_of_a_pool() {
+    let pool = "name = 'pool'; type = 'max_pool2d'; kernel_size = 2";
+    let unpool = "name = 'unpool'; type = 'max_unpool2d'; kernel_size = 2; indices = 'pool'";
+    insta::assert_snapshot!(items("input = [4, 6, 6]", &[pool, unpool], &["pool", "unpool", "head_pass"]), @"
+    static POOL: castnet::Pool2d = castnet::Pool2d {
+        input: [4, 6, 6],
+        output: [4, 3, 3],
+        kernel: [2, 2],
+        stride: [2, 2],
+        padding: [0, 0],
+        dilation: [1, 1],
+    };
+    /// `pool` (max_pool2d), net.toml:4, frozen: as in evaluation.
+    fn pool_frozen(
+        context: &mut castnet::Context,
+        input: &[f32],
+        output: &mut [f32],
+        saved: &mut [f32],
+    ) {
+        castnet::max_pool2d::forward(context, &POOL, input, output, Some(saved));
+    }
+    static UNPOOL: castnet::MaxUnpool2d = castnet::MaxUnpool2d {
+        input: [4, 3, 3],
+        output: [4, 6, 6],
+    };
+    /// `unpool` (max_unpool2d), net.toml:9, frozen: as in evaluation.
+    fn unpool_frozen(
+        context: &mut castnet::Context,
+        input: &[f32],
+        output: &mut [f32],
+        indices: &[f32],
+    ) {
+        castnet::max_unpool2d::forward(context, &UNPOOL, input, indices, output);
+    }
+    /// The layers that samples go through one by one.
+    fn head_pass(
+        context: &mut castnet::Context,
+        _packed: &[f32],
+        inputs: &[&[f32]],
+        arena: &mut castnet::Arena,
+    ) {
+        let [pool_out, pool_saved] = arena
+            .get([castnet::per_sample(144, 180), castnet::per_sample(192, 228)]);
+        pool_frozen(context, inputs[0], pool_out, pool_saved);
+        let [pool_out, unpool_out, pool_saved] = arena
+            .get([
+                castnet::per_sample(144, 180),
+                castnet::per_sample(0, 144),
+                castnet::per_sample(192, 228),
+            ]);
+        unpool_frozen(context, pool_out, unpool_out, pool_saved);
+    }
+    ");
+}
+
+/// More calls than a function has room for.
+#[test]
+fn parts() {
+    let softmax = ["type = 'softmax'; dim = 1"; 201];
+    insta::assert_snapshot!(items("input = [3]", &softmax, &["head_pass", "head_pass_2"]), @"
+    /// The layers that samples go through one by one.
+    fn head_pass(
+        context: &mut castnet::Context,
+        packed: &[f32],
+        inputs: &[&[f32]],
+        arena: &mut castnet::Arena,
+    ) {
+        head_pass_1(context, packed, inputs, arena);
+        head_pass_2(context, packed, inputs, arena);
+    }
+    /// The layers that samples go through one by one. Part 2 of 2.
+    fn head_pass_2(
+        context: &mut castnet::Context,
+        _packed: &[f32],
+        _inputs: &[&[f32]],
+        arena: &mut castnet::Arena,
+    ) {
+        let [softmax200_out, softmax201_out] = arena
+            .get([castnet::per_sample(16, 19), castnet::per_sample(0, 3)]);
+        softmax201_frozen(context, softmax200_out, softmax201_out);
+    }
+    ");
+}
+
+/// Outputs, and an input that is one.
+#[test]
+fn several_inputs_and_outputs() {
+    let header = "inputs = { a = [3], b = [3] }; outputs = ['copy', 'sum', 'scores']";
+    let layers = [
+        "name = 'copy'; type = 'identity'; input = 'a'",
+        "name = 'sum'; type = 'add'; inputs = ['a', 'b']",
+        "name = 'scores'; type = 'softmax'; dim = 1",
+    ];
+    insta::assert_snapshot!(items(header, &layers, &["frozen", "copy", "sum", "head_pass", "tail_pass"]), @"
+    const FROZEN: &'static castnet::FrozenInfo = &castnet::FrozenInfo {
+        packed: 0,
+        head: castnet::ArenaSize {
+            fixed: 0,
+            per_sample: 48,
+        },
+        tail: castnet::ArenaSize {
+            fixed: 0,
+            per_sample: 48,
+        },
+        crossing: &[
+            (castnet::per_sample(0, 3), castnet::per_sample(0, 3)),
+            (castnet::per_sample(16, 19), castnet::per_sample(16, 19)),
+            (castnet::per_sample(32, 35), castnet::per_sample(32, 35)),
+        ],
+        tail_batch: 32,
+    };
+    /// `copy` (identity), net.toml:5, frozen: as in evaluation.
+    fn copy_frozen(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
+        castnet::elementwise::copy(context, input, output);
+    }
+    static SUM: castnet::Broadcast = castnet::Broadcast {
+        output: [1, 1, 3],
+        inputs: &[[1, 1, 3], [1, 1, 3]],
+    };
+    /// `sum` (add), net.toml:10, frozen: as in evaluation.
+    fn sum_frozen(
+        context: &mut castnet::Context,
+        input_0: &[f32],
+        input_1: &[f32],
+        output: &mut [f32],
+    ) {
+        castnet::elementwise::add(context, &SUM, &[input_0, input_1], output);
+    }
+    /// The layers that samples go through one by one.
+    fn head_pass(
+        context: &mut castnet::Context,
+        _packed: &[f32],
+        inputs: &[&[f32]],
+        arena: &mut castnet::Arena,
+    ) {
+        let [copy_out] = arena.get([castnet::per_sample(0, 3)]);
+        copy_frozen(context, inputs[0], copy_out);
+        let [sum_out] = arena.get([castnet::per_sample(16, 19)]);
+        sum_frozen(context, inputs[0], inputs[1], sum_out);
+        let [sum_out, scores_out] = arena
+            .get([castnet::per_sample(16, 19), castnet::per_sample(32, 35)]);
+        scores_frozen(context, sum_out, scores_out);
+    }
+    /// The layers that a batch goes through together.
+    fn tail_pass(
+        _context: &mut castnet::Context,
+        _packed: &[f32],
+        _arena: &mut castnet::Arena,
+    ) {}
+    ");
+}
