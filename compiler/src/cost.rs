@@ -28,7 +28,7 @@ use crate::layers::Convolution;
 use crate::layout::BLOCK;
 use std::fmt;
 
-/// The algorithms of `castnet::inference`.
+/// The algorithms of `castnet::blocked`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// Tap by tap, any kernel.
@@ -72,7 +72,7 @@ impl Algorithm {
         Algorithm::WinogradF4Of7,
     ];
 
-    /// The module of `castnet::inference` that computes convolutions between blocked values, as a path; none for what is computed from
+    /// The module of `castnet::blocked` that computes convolutions between blocked values, as a path; none for what is computed from
     /// planar values alone.
     pub const fn module(self) -> Option<&'static [&'static str]> {
         match self {
@@ -88,9 +88,9 @@ impl Algorithm {
     /// The module that computes convolutions from planar values, if one does.
     pub const fn planar_module(self) -> Option<&'static [&'static str]> {
         match self {
-            Algorithm::Direct => Some(&["planar"]),
-            Algorithm::WinogradF2Of5 => Some(&["winograd", "planar", "f2_5x5"]),
-            Algorithm::WinogradF4Of7 => Some(&["winograd", "planar", "f4_7x7"]),
+            Algorithm::Direct => Some(&["planar_input"]),
+            Algorithm::WinogradF2Of5 => Some(&["winograd", "planar_input", "f2_5x5"]),
+            Algorithm::WinogradF4Of7 => Some(&["winograd", "planar_input", "f4_7x7"]),
             Algorithm::Depthwise | Algorithm::WinogradF2 | Algorithm::WinogradF4 => None,
         }
     }

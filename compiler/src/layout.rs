@@ -1,7 +1,7 @@
 //! The inference program, second half: a layout and a kernel for every fused operation, buffers for the values.
 //!
 //! Maps lie blocked, 16 channels side by side with a halo of zeros as wide as the convolutions that read them want
-//! (`castnet::inference::Blocked`); everything else lies as PyTorch has it. Where the two meet, a conversion is put in.
+//! (`castnet::blocked::Blocked`); everything else lies as PyTorch has it. Where the two meet, a conversion is put in.
 
 use crate::cost::{Algorithm, Work};
 use crate::flattened;

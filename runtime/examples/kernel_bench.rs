@@ -4,10 +4,10 @@
 //! turns, and the median of the ratios is printed, since the clock of a shared machine drifts. Of several copies of a convolution's
 //! weights every run takes the next: enough of them come from as far away as in a network. `CASTNET_ISA` and `CASTNET_NUM_THREADS` apply.
 
-use castnet::buffer::Buffer;
-use castnet::inference::{
-    Blocked, BlockedConv2d, PackedLinear, PlanarConv2d, Weights, depthwise, direct, linear, planar, winograd,
+use castnet::blocked::{
+    Blocked, BlockedConv2d, PackedLinear, PlanarInputConv2d, Weights, depthwise, direct, linear, planar_input, winograd,
 };
+use castnet::buffer::Buffer;
 use castnet::kernels::Context;
 use castnet::kernels::activation::Activation;
 use castnet::parallel;
@@ -102,9 +102,9 @@ type Algorithm = (
 );
 
 type FirstAlgorithm = (
-    fn(&PlanarConv2d) -> usize,
-    fn(&PlanarConv2d, &Weights, &mut [f32]),
-    fn(&mut Context, &PlanarConv2d, &[f32], &[f32], &mut [f32]),
+    fn(&PlanarInputConv2d) -> usize,
+    fn(&PlanarInputConv2d, &Weights, &mut [f32]),
+    fn(&mut Context, &PlanarInputConv2d, &[f32], &[f32], &mut [f32]),
 );
 
 fn layer(filter: &str, name: &str, op: BlockedConv2d, batch: usize) -> Option<Layer> {
@@ -148,7 +148,7 @@ fn first(filter: &str, name: &str, [ic, oc, size]: [usize; 3], [k, s, p]: [usize
         return None;
     }
     let out = (size + 2 * p - k) / s + 1;
-    let op = PlanarConv2d {
+    let op = PlanarInputConv2d {
         input: [ic, size, size],
         output: Blocked::new(oc, out, out),
         kernel: [k, k],
@@ -159,9 +159,9 @@ fn first(filter: &str, name: &str, [ic, oc, size]: [usize; 3], [k, s, p]: [usize
         pool: None,
     };
     let (packed_len, pack, run): FirstAlgorithm = match name {
-        "planar f2" => algorithm!(winograd::planar::f2_5x5),
-        "planar f4" => algorithm!(winograd::planar::f4_7x7),
-        _ => algorithm!(planar),
+        "planar f2" => algorithm!(winograd::planar_input::f2_5x5),
+        "planar f4" => algorithm!(winograd::planar_input::f4_7x7),
+        _ => algorithm!(planar_input),
     };
     let mut packed = Buffer::zeroed(packed_len(&op));
     pack(&op, &Weights::new(&values(op.weight_len()), None), &mut packed);

@@ -58,12 +58,13 @@
 extern crate alloc;
 
 pub mod arena;
+pub mod blocked;
 pub mod buffer;
 pub mod error;
 #[cfg(feature = "std")]
 mod file;
 pub mod frozen;
-pub mod inference;
+
 pub mod info;
 mod init;
 pub mod kernels;
@@ -104,8 +105,8 @@ pub use {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::arena::{Arena, ArenaSize, Span, fixed, per_sample};
+    pub use crate::blocked;
     pub use crate::frozen::{Freeze, Frozen, FrozenInfo, pretrained_frozen};
-    pub use crate::inference;
     pub use crate::info::{BufferInfo, Init, NetworkInfo, ParameterInfo, ValueInfo};
     pub use crate::kernels::{self, *};
     pub use crate::network::{Network, NetworkWithLoss, Pretrained, pretrained};

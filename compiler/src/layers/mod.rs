@@ -278,7 +278,7 @@ pub enum Role {
     Blocked(&'static str),
 }
 
-/// A pool of 2x2 pixels: `castnet::inference::Pool2x2`.
+/// A pool of 2x2 pixels: `castnet::blocked::Pool2x2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pool2x2 {
     /// The largest.
@@ -291,8 +291,8 @@ impl Pool2x2 {
     /// As Rust.
     pub fn tokens(self) -> TokenStream {
         match self {
-            Pool2x2::Max => quote!(castnet::inference::Pool2x2::Max),
-            Pool2x2::Mean => quote!(castnet::inference::Pool2x2::Mean),
+            Pool2x2::Max => quote!(castnet::blocked::Pool2x2::Max),
+            Pool2x2::Mean => quote!(castnet::blocked::Pool2x2::Mean),
         }
     }
 }

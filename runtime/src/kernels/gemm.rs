@@ -95,15 +95,15 @@ pub fn gemm(
     let c = Disjoint::new(c);
     for first in (0..m).step_by(most) {
         let rows = most.min(m - first);
-        let job = Job { size: [rows, n, k], first, a, b, bias, add, shape, width, slice };
-        job.pack_left(isa, left);
+        let whole = RowProduct { size: [rows, n, k], first, a, b, bias, add, shape, width, slice };
+        whole.pack_left(isa, left);
         let (tiles, panels) = (rows.div_ceil(shape.0), n.div_ceil(width));
         // A task is a panel and a chunk of the tiles of rows; with many panels, all tiles.
         let wanted = (4 * parallel::threads()).min((rows * n * k).div_ceil(GRAIN));
         let chunks = if wanted <= 1 { 1 } else { wanted.div_ceil(panels).min(tiles) };
         let run = |right: &mut [f32], task: usize| {
             let tiles = tiles * (task % chunks) / chunks..tiles * (task % chunks + 1) / chunks;
-            dispatch(isa, Task { job: &job, left, right, panel: task / chunks, tiles, c: &c });
+            dispatch(isa, Task { whole: &whole, left, right, panel: task / chunks, tiles, c: &c });
         };
         if wanted <= 1 {
             (0..panels).for_each(|task| run(&mut right[..right_len], task));
@@ -115,7 +115,7 @@ pub fn gemm(
 }
 
 /// The product of some rows.
-struct Job<'a> {
+struct RowProduct<'a> {
     size: [usize; 3],
     /// The first row.
     first: usize,
@@ -131,7 +131,7 @@ struct Job<'a> {
     slice: usize,
 }
 
-impl Job<'_> {
+impl RowProduct<'_> {
     /// Packs the left matrix: `[slice][tile][element of the slice][row in tile]`.
     fn pack_left(&self, isa: Isa, left: &mut [f32]) {
         let [rows, _, k] = self.size;
@@ -203,7 +203,7 @@ fn pack<S: Simd>(simd: S, from: Matrix, (rows, cols): (usize, usize), width: usi
 
 /// A panel of columns times some tiles of rows.
 struct Task<'a> {
-    job: &'a Job<'a>,
+    whole: &'a RowProduct<'a>,
     left: &'a [f32],
     right: &'a mut [f32],
     panel: usize,
@@ -215,38 +215,38 @@ impl Kernel for Task<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Task { job, left, right, panel, tiles, c } = self;
-        let [rows, n, k] = job.size;
-        let first = panel * job.width;
-        let cols = job.width.min(n - first);
-        let all = rows.div_ceil(job.shape.0);
+        let Task { whole, left, right, panel, tiles, c } = self;
+        let [rows, n, k] = whole.size;
+        let first = panel * whole.width;
+        let cols = whole.width.min(n - first);
+        let all = rows.div_ceil(whole.shape.0);
         // Few tiles do not make up for packing what is near and whole anyway.
-        let in_place = job.b.col == 1 && cols == job.width && tiles.len() <= 8 && k * job.b.row <= NEAR;
-        for elements in slices(k, job.slice) {
-            let from = &job.b.data[(elements.start * job.b.row + first * job.b.col).min(job.b.data.len())..];
+        let in_place = whole.b.col == 1 && cols == whole.width && tiles.len() <= 8 && k * whole.b.row <= NEAR;
+        for elements in slices(k, whole.slice) {
+            let from = &whole.b.data[(elements.start * whole.b.row + first * whole.b.col).min(whole.b.data.len())..];
             let (right, right_row) = if in_place {
-                (from.as_ptr(), job.b.row)
+                (from.as_ptr(), whole.b.row)
             } else {
-                let from = Matrix { data: from, ..job.b };
-                pack(simd, from, (elements.len(), cols), job.width, right);
-                (right.as_ptr(), job.width)
+                let from = Matrix { data: from, ..whole.b };
+                pack(simd, from, (elements.len(), cols), whole.width, right);
+                (right.as_ptr(), whole.width)
             };
-            let start = (elements.start * all + tiles.start * elements.len()) * job.shape.0;
+            let start = (elements.start * all + tiles.start * elements.len()) * whole.shape.0;
             let product = tile::Product {
                 depth: elements.len(),
-                left: &left[start..][..tiles.len() * elements.len() * job.shape.0],
+                left: &left[start..][..tiles.len() * elements.len() * whole.shape.0],
                 right,
                 right_row,
-                rows: (tiles.end * job.shape.0).min(rows) - tiles.start * job.shape.0,
+                rows: (tiles.end * whole.shape.0).min(rows) - tiles.start * whole.shape.0,
                 cols,
-                bias: job.bias.filter(|_| elements.start == 0).map(|bias| &bias[first..][..cols]),
-                add: job.add || elements.start > 0,
+                bias: whole.bias.filter(|_| elements.start == 0).map(|bias| &bias[first..][..cols]),
+                add: whole.add || elements.start > 0,
                 // SAFETY: the first element of the first tile of the panel.
-                c: unsafe { c.as_ptr().add((job.first + tiles.start * job.shape.0) * n + first) },
+                c: unsafe { c.as_ptr().add((whole.first + tiles.start * whole.shape.0) * n + first) },
                 c_row: n,
             };
             // SAFETY: `right` holds whole rows of the panel; these rows and columns of `c` are this task's.
-            unsafe { tile::product(simd, job.shape, &product) };
+            unsafe { tile::product(simd, whole.shape, &product) };
         }
     }
 }

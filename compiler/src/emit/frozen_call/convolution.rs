@@ -34,7 +34,7 @@ impl Emitter<'_> {
         let doc =
             self.doc(call, &describe(&work, algorithm, "convolution", |algorithm| work.nanoseconds(algorithm, 1)));
         let run = self.names.function(main, "_frozen");
-        let (place, place_item) = self.packed(call, quote!(castnet::inference::#module::packed_len(&#op)));
+        let (place, place_item) = self.packed(call, quote!(castnet::blocked::#module::packed_len(&#op)));
         let (pack, pack_item) = self.pack_weights(call, &module, &op, &place);
         let (argument, value) = match call.inputs.len() {
             1 => (TokenStream::new(), quote!(None)),
@@ -42,7 +42,7 @@ impl Emitter<'_> {
         };
         let halo = self.halo(call, quote!(#op.output));
         let items = quote! {
-            static #op: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
+            static #op: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
                 input: #input,
                 output: #output,
                 kernel: #kernel,
@@ -64,7 +64,7 @@ impl Emitter<'_> {
                 output: &mut [f32],
             ) {
                 #halo
-                castnet::inference::#module::run(context, &#op, input, &packed[#place], #value, output);
+                castnet::blocked::#module::run(context, &#op, input, &packed[#place], #value, output);
             }
         };
         Emitted { items, pack: Some(pack), run }
@@ -83,11 +83,11 @@ impl Emitter<'_> {
             let what = describe(&work, algorithm, "convolution from a planar value", |algorithm| {
                 work.planar_nanoseconds(algorithm)
             });
-            (path(algorithm.planar_module()), quote!(PlanarConv2d), self.blocked(call.output), what)
+            (path(algorithm.planar_module()), quote!(PlanarInputConv2d), self.blocked(call.output), what)
         } else {
             let output = ints(&self.frozen.values[call.output].sizes);
             let what = "direct convolution between planar values of few channels";
-            (quote!(narrow), quote!(NarrowConv2d), output, what.into())
+            (quote!(planar), quote!(PlanarConv2d), output, what.into())
         };
         let activation = self.activation(call);
         let pool = match call.fused.pool {
@@ -101,11 +101,11 @@ impl Emitter<'_> {
             [form.kernel, form.stride, form.padding, form.dilation].map(|sizes| ints(&sizes));
         let doc = self.doc(call, &what);
         let run = self.names.function(main, "_frozen");
-        let (place, place_item) = self.packed(call, quote!(castnet::inference::#module::packed_len(&#op)));
+        let (place, place_item) = self.packed(call, quote!(castnet::blocked::#module::packed_len(&#op)));
         let (pack, pack_item) = self.pack_weights(call, &module, &op, &place);
         let halo = self.halo(call, quote!(#op.output));
         let items = quote! {
-            static #op: castnet::inference::#kind = castnet::inference::#kind {
+            static #op: castnet::blocked::#kind = castnet::blocked::#kind {
                 input: #input,
                 output: #output,
                 kernel: #kernel,
@@ -120,7 +120,7 @@ impl Emitter<'_> {
             #[doc = #doc]
             fn #run(context: &mut castnet::Context, packed: &[f32], input: &[f32], output: &mut [f32]) {
                 #halo
-                castnet::inference::#module::run(context, &#op, input, &packed[#place], output);
+                castnet::blocked::#module::run(context, &#op, input, &packed[#place], output);
             }
         };
         Emitted { items, pack: Some(pack), run }

@@ -82,7 +82,7 @@ impl<'a> Emitter<'a> {
     fn blocked(&self, id: Id) -> TokenStream {
         let value = &self.frozen.values[id];
         let [channels, height, width] = value.sizes.map(int);
-        let mut tokens = quote!(castnet::inference::Blocked::new(#channels, #height, #width));
+        let mut tokens = quote!(castnet::blocked::Blocked::new(#channels, #height, #width));
         if let Layout::Blocked { halo } = value.layout
             && halo != [0; 4]
         {
@@ -140,7 +140,7 @@ impl<'a> Emitter<'a> {
         let name = self.names.constant(call.fused.main, "_PACKED");
         let start = self.packed_end();
         self.last = Some(name.clone());
-        let item = quote!(const #name: castnet::Range<usize> = castnet::inference::part(#start, #len););
+        let item = quote!(const #name: castnet::Range<usize> = castnet::blocked::part(#start, #len););
         (name, item)
     }
 
@@ -166,7 +166,7 @@ impl<'a> Emitter<'a> {
         let (weight, bias) =
             if affine { (quote!(Some(norm_weight)), quote!(Some(norm_bias))) } else { (quote!(None), quote!(None)) };
         quote! {
-            let norm = castnet::inference::BatchNorm { weight: #weight, bias: #bias, mean, variance, eps: #eps };
+            let norm = castnet::blocked::BatchNorm { weight: #weight, bias: #bias, mean, variance, eps: #eps };
         }
     }
 
@@ -198,8 +198,8 @@ impl<'a> Emitter<'a> {
             fn #name(tensors: &mut castnet::Tensors<'_>, packed: &mut [f32]) -> castnet::Result<()> {
                 let [#(#variables),*] = tensors.get([#(#pieces),*])?;
                 #norm
-                let weights = castnet::inference::Weights { weight, bias: #bias, norm: #value };
-                castnet::inference::#module::pack(&#op, &weights, &mut packed[#place]);
+                let weights = castnet::blocked::Weights { weight, bias: #bias, norm: #value };
+                castnet::blocked::#module::pack(&#op, &weights, &mut packed[#place]);
                 Ok(())
             }
         };
@@ -214,26 +214,26 @@ impl<'a> Emitter<'a> {
         let doc = self.doc(call, "a factor and an addend for each channel");
         let run = self.names.function(main, "_frozen");
         let pack = self.names.function(main, "_pack");
-        let (place, place_item) = self.packed(call, quote!(castnet::inference::affine::packed_len(&#op)));
+        let (place, place_item) = self.packed(call, quote!(castnet::blocked::affine::packed_len(&#op)));
         let (mut variables, mut pieces) = (Vec::new(), Vec::new());
         let norm = self.norm(main, &mut variables, &mut pieces);
         let pack_doc = format!(" Packs the statistics of `{}`.", self.shaped.nodes[main].site.name);
         let halo = self.halo(call, quote!(#op.output));
         let items = quote! {
-            static #op: castnet::inference::BlockedAffine =
-                castnet::inference::BlockedAffine { input: #input, output: #output, activation: #activation };
+            static #op: castnet::blocked::BlockedAffine =
+                castnet::blocked::BlockedAffine { input: #input, output: #output, activation: #activation };
             #place_item
             #[doc = #pack_doc]
             fn #pack(tensors: &mut castnet::Tensors<'_>, packed: &mut [f32]) -> castnet::Result<()> {
                 let [#(#variables),*] = tensors.get([#(#pieces),*])?;
                 #norm
-                castnet::inference::affine::pack(&#op, &norm, &mut packed[#place]);
+                castnet::blocked::affine::pack(&#op, &norm, &mut packed[#place]);
                 Ok(())
             }
             #[doc = #doc]
             fn #run(context: &mut castnet::Context, packed: &[f32], input: &[f32], output: &mut [f32]) {
                 #halo
-                castnet::inference::affine::run(context, &#op, input, &packed[#place], output);
+                castnet::blocked::affine::run(context, &#op, input, &packed[#place], output);
             }
         };
         Emitted { items, pack: Some(pack), run }
@@ -249,12 +249,12 @@ impl<'a> Emitter<'a> {
         let run = self.names.function(main, "_frozen");
         let halo = self.halo(call, quote!(#op.output));
         let items = quote! {
-            static #op: castnet::inference::BlockedMap =
-                castnet::inference::BlockedMap { input: #input, output: #output, activation: #activation };
+            static #op: castnet::blocked::BlockedActivation =
+                castnet::blocked::BlockedActivation { input: #input, output: #output, activation: #activation };
             #[doc = #doc]
             fn #run(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
                 #halo
-                castnet::inference::map::run(context, &#op, input, output);
+                castnet::blocked::activation::run(context, &#op, input, output);
             }
         };
         Emitted { items, pack: None, run }
@@ -272,7 +272,7 @@ impl<'a> Emitter<'a> {
         let arguments: Vec<Ident> = (0..call.inputs.len()).map(|i| part_name(Part::Input(i), 2)).collect();
         let many = many(1 + arguments.len() + 1);
         let items = quote! {
-            static #op: castnet::inference::BlockedCombine = castnet::inference::BlockedCombine {
+            static #op: castnet::blocked::BlockedCombine = castnet::blocked::BlockedCombine {
                 product: #product,
                 inputs: &[#(#inputs),*],
                 output: #output,
@@ -282,7 +282,7 @@ impl<'a> Emitter<'a> {
             #many
             fn #run(context: &mut castnet::Context, #(#arguments: &[f32],)* output: &mut [f32]) {
                 #halo
-                castnet::inference::combine::run(context, &#op, &[#(#arguments),*], output);
+                castnet::blocked::combine::run(context, &#op, &[#(#arguments),*], output);
             }
         };
         Emitted { items, pack: None, run }
@@ -299,13 +299,13 @@ impl<'a> Emitter<'a> {
         let arguments: Vec<Ident> = (0..call.inputs.len()).map(|i| part_name(Part::Input(i), 2)).collect();
         let many = many(1 + arguments.len() + 1);
         let items = quote! {
-            static #op: castnet::inference::BlockedConcat =
-                castnet::inference::BlockedConcat { inputs: &[#(#inputs),*], output: #output };
+            static #op: castnet::blocked::BlockedConcat =
+                castnet::blocked::BlockedConcat { inputs: &[#(#inputs),*], output: #output };
             #[doc = #doc]
             #many
             fn #run(context: &mut castnet::Context, #(#arguments: &[f32],)* output: &mut [f32]) {
                 #halo
-                castnet::inference::concat::run(context, &#op, &[#(#arguments),*], output);
+                castnet::blocked::concat::run(context, &#op, &[#(#arguments),*], output);
             }
         };
         Emitted { items, pack: None, run }
@@ -322,12 +322,12 @@ impl<'a> Emitter<'a> {
         let module = local(module);
         let halo = self.halo(call, quote!(#op.output));
         let items = quote! {
-            static #op: castnet::inference::OnBlocked<#kind> =
-                castnet::inference::OnBlocked { layer: #layer, input: #input, output: #output };
+            static #op: castnet::blocked::OnBlocked<#kind> =
+                castnet::blocked::OnBlocked { layer: #layer, input: #input, output: #output };
             #[doc = #doc]
             fn #run(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
                 #halo
-                castnet::inference::#module::run(context, &#op, input, output);
+                castnet::blocked::#module::run(context, &#op, input, output);
             }
         };
         Emitted { items, pack: None, run }
@@ -346,11 +346,11 @@ impl<'a> Emitter<'a> {
             (" From channels in blocks of 16 to PyTorch's layout.", local("from_blocked"), TokenStream::new())
         };
         let items = quote! {
-            static #op: castnet::inference::Blocked = #blocked;
+            static #op: castnet::blocked::Blocked = #blocked;
             #[doc = #doc]
             fn #run(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
                 #halo
-                castnet::inference::layout::#function(context, &#op, input, output);
+                castnet::blocked::conversion::#function(context, &#op, input, output);
             }
         };
         Emitted { items, pack: None, run }

@@ -29,10 +29,10 @@ impl Emitter<'_> {
         };
         let doc = self.doc(call, what);
         let run = self.names.function(main, "_frozen");
-        let (place, place_item) = self.packed(call, quote!(castnet::inference::linear::packed_len(&#op)));
+        let (place, place_item) = self.packed(call, quote!(castnet::blocked::linear::packed_len(&#op)));
         let (pack, pack_item) = self.pack_weights(call, &quote!(linear), &op, &place);
         let items = quote! {
-            static #op: castnet::inference::PackedLinear = castnet::inference::PackedLinear {
+            static #op: castnet::blocked::PackedLinear = castnet::blocked::PackedLinear {
                 in_features: #in_features,
                 out_features: #out_features,
                 map: #map,
@@ -42,7 +42,7 @@ impl Emitter<'_> {
             #pack_item
             #[doc = #doc]
             fn #run(context: &mut castnet::Context, packed: &[f32], input: &[f32], output: &mut [f32]) {
-                castnet::inference::linear::run(context, &#op, input, &packed[#place], output);
+                castnet::blocked::linear::run(context, &#op, input, &packed[#place], output);
             }
         };
         Emitted { items, pack: Some(pack), run }

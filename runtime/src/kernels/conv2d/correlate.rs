@@ -38,14 +38,15 @@ pub(super) fn correlate(
     let mut plan = core::mem::take(&mut context.plan);
     plan.make(isa, op, pass, batch);
     let panels = plan.panels_len(op.groups);
-    let job = Job { op, pass, plan: &plan, source, source_len, target: Disjoint::new(target), target_len, bias };
-    let each = job.scratch_len();
+    let correlation =
+        Correlation { op, pass, plan: &plan, source, source_len, target: Disjoint::new(target), target_len, bias };
+    let each = correlation.scratch_len();
     let mut scratch = context.take_scratch(panels + each * plan.tasks.min(parallel::threads()));
     let (panels, rest) = scratch.split_at_mut(panels);
     pack(&plan, op, pass, weight, panels);
     let panels = &*panels;
     parallel::for_each_scratch(rest, each, plan.tasks, |scratch, task| {
-        dispatch(isa, Task { job: &job, panels, scratch, task });
+        dispatch(isa, Task { correlation: &correlation, panels, scratch, task });
     });
     context.put_scratch(scratch);
     context.plan = plan;
@@ -90,7 +91,7 @@ fn pack(plan: &Plan, op: &Conv2d, pass: Pass, weight: &[f32], panels: &mut [f32]
 }
 
 /// What all tasks share.
-struct Job<'a> {
+struct Correlation<'a> {
     op: &'a Conv2d,
     pass: Pass,
     plan: &'a Plan,
@@ -102,7 +103,7 @@ struct Job<'a> {
     bias: Option<&'a [f32]>,
 }
 
-impl Job<'_> {
+impl Correlation<'_> {
     /// Channels of a group: of the source and of the target.
     fn channels(&self) -> (usize, usize) {
         match self.pass {
@@ -145,7 +146,7 @@ impl Job<'_> {
 
 /// One chunk of channel tiles for one band of one block of samples.
 struct Task<'a> {
-    job: &'a Job<'a>,
+    correlation: &'a Correlation<'a>,
     panels: &'a [f32],
     scratch: &'a mut [f32],
     task: usize,
@@ -153,7 +154,7 @@ struct Task<'a> {
 
 /// Where a task is.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Position<'a> {
     band: &'a Band,
     /// The band's first unit.
     first: usize,
@@ -168,15 +169,15 @@ impl Kernel for Task<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Task { job, panels, scratch, task } = self;
-        let plan = job.plan;
+        let Task { correlation, panels, scratch, task } = self;
+        let plan = correlation.plan;
         let (chunk, block) = (task % plan.chunks, task / plan.chunks);
         let (band, sample) = (block % plan.band_count, block / plan.band_count * plan.layout.samples);
-        let all = plan.tiles * job.op.groups;
+        let all = plan.tiles * correlation.op.groups;
         let (mut tile, end) = (all * chunk / plan.chunks, all * (chunk + 1) / plan.chunks);
-        let (planes, rest) = scratch.split_at_mut(job.planes_len());
-        let batch = job.target.len() / job.target_len;
-        let mut place = Place {
+        let (planes, rest) = scratch.split_at_mut(correlation.planes_len());
+        let batch = correlation.target.len() / correlation.target_len;
+        let mut position = Position {
             band: &plan.bands[usize::from(band + 1 == plan.band_count)],
             first: band * plan.bands[0].units,
             sample,
@@ -184,44 +185,47 @@ impl Kernel for Task<'_> {
             group: 0,
         };
         while tile < end {
-            place.group = tile / plan.tiles;
-            let tiles = tile % plan.tiles..(end - place.group * plan.tiles).min(plan.tiles);
+            position.group = tile / plan.tiles;
+            let tiles = tile % plan.tiles..(end - position.group * plan.tiles).min(plan.tiles);
             tile += tiles.len();
-            let channels = job.channels().0;
+            let channels = correlation.channels().0;
             let source = if plan.as_is {
-                job.source[sample * job.source_len + place.group * channels * job.planes().0 + place.first..].as_ptr()
+                correlation.source[sample * correlation.source_len
+                    + position.group * channels * correlation.planes().0
+                    + position.first..]
+                    .as_ptr()
             } else {
-                let samples = sample * job.source_len..(sample + place.samples) * job.source_len;
+                let samples = sample * correlation.source_len..(sample + position.samples) * correlation.source_len;
                 let source = Source {
-                    data: &job.source[samples],
-                    sample: job.source_len,
-                    channels: (place.group * channels, channels),
+                    data: &correlation.source[samples],
+                    sample: correlation.source_len,
+                    channels: (position.group * channels, channels),
                     rows: &plan.rows,
                     cols: &plan.cols,
-                    mode: match job.pass {
-                        Pass::Forward => job.op.padding_mode,
+                    mode: match correlation.pass {
+                        Pass::Forward => correlation.op.padding_mode,
                         Pass::Backward => super::PaddingMode::Zeros,
                     },
                 };
-                source.prepare(simd, &plan.layout, place.first, planes);
+                source.prepare(simd, &plan.layout, position.first, planes);
                 planes.as_ptr()
             };
             if plan.direct {
-                job.sweep_to_target(simd, panels, place, source, tiles);
+                correlation.sweep_to_target(simd, panels, position, source, tiles);
             } else {
-                tiles.for_each(|tile| job.sweep_and_unfold(simd, panels, place, source, tile, rest));
+                tiles.for_each(|tile| correlation.sweep_and_unfold(simd, panels, position, source, tile, rest));
             }
         }
     }
 }
 
-impl Job<'_> {
+impl Correlation<'_> {
     /// The sweep of some tiles of a group, without the output's address.
     #[inline(always)]
     fn sweep_of<'b>(
         &'b self,
         panels: &'b [f32],
-        place: Place<'b>,
+        position: Position<'b>,
         source: *const f32,
         phase: usize,
         tiles: core::ops::Range<usize>,
@@ -230,21 +234,21 @@ impl Job<'_> {
         let elements = plan.phase(phase);
         let (tile, channels) = (plan.shape.0, self.channels().1);
         let first_panel =
-            elements.start * self.op.groups * plan.tiles + elements.len() * (place.group * plan.tiles + tiles.start);
+            elements.start * self.op.groups * plan.tiles + elements.len() * (position.group * plan.tiles + tiles.start);
         let first = tiles.start * tile;
         let count = (tiles.end * tile).min(channels) - first;
         Sweep {
-            strips: &plan.strips[place.band.strips.clone()],
+            strips: &plan.strips[position.band.strips.clone()],
             segments: &plan.segments,
             panels: &panels[first_panel * tile..][..elements.len() * tiles.len() * tile],
             offsets: &plan.offsets[elements],
             source,
             channels: count,
-            bias: self.bias.map(|bias| &bias[place.group * channels + first..][..count]),
+            bias: self.bias.map(|bias| &bias[position.group * channels + first..][..count]),
             output: core::ptr::null_mut(),
             channel: 0,
             sample: 0,
-            samples: place.samples,
+            samples: position.samples,
         }
     }
 
@@ -253,21 +257,21 @@ impl Job<'_> {
         &self,
         simd: S,
         panels: &[f32],
-        place: Place,
+        position: Position,
         source: *const f32,
         tiles: core::ops::Range<usize>,
     ) {
         let (_, plane) = self.planes();
-        let channel = place.group * self.channels().1 + tiles.start * self.plan.shape.0;
-        let mut job = self.sweep_of(panels, place, source, 0, tiles);
-        let start = place.sample * self.target_len + channel * plane + place.first * self.plan.unit;
+        let channel = position.group * self.channels().1 + tiles.start * self.plan.shape.0;
+        let mut correlation = self.sweep_of(panels, position, source, 0, tiles);
+        let start = position.sample * self.target_len + channel * plane + position.first * self.plan.unit;
         debug_assert!(start < self.target.len());
-        (job.channel, job.sample) = (plane, self.target_len);
+        (correlation.channel, correlation.sample) = (plane, self.target_len);
         // SAFETY: the band's first result of the first channel. Strips read within the planes (or the source, which a strip of a map
         // taken as it stands never runs past); segments write the band's results of these channels and samples, which no other task does.
         unsafe {
-            job.output = self.target.as_ptr().add(start);
-            sweep(simd, self.plan.shape, &job);
+            correlation.output = self.target.as_ptr().add(start);
+            sweep(simd, self.plan.shape, &correlation);
         }
     }
 
@@ -276,7 +280,7 @@ impl Job<'_> {
         &self,
         simd: S,
         panels: &[f32],
-        place: Place,
+        position: Position,
         source: *const f32,
         tile: usize,
         scratch: &mut [f32],
@@ -287,14 +291,14 @@ impl Job<'_> {
         let line = &mut line[..plan.cols.outputs * self.op.stride[1]];
         let mut channels = 0;
         for phase in 0..plan.phases.len() {
-            let mut job = self.sweep_of(panels, place, source, phase, tile..tile + 1);
-            channels = job.channels;
-            (job.channel, job.sample) = (results_len, sample_len);
+            let mut correlation = self.sweep_of(panels, position, source, phase, tile..tile + 1);
+            channels = correlation.channels;
+            (correlation.channel, correlation.sample) = (results_len, sample_len);
             let results = &mut results[phase * plan.layout.band * plan.cols.outputs..];
             // SAFETY: as in `sweep_to_target`, the results being `[sample][channel][phase][row][column]` in this task's memory.
             unsafe {
-                job.output = results.as_mut_ptr();
-                sweep(simd, plan.shape, &job);
+                correlation.output = results.as_mut_ptr();
+                sweep(simd, plan.shape, &correlation);
             }
         }
         let [_, height, width] = self.op.input;
@@ -304,14 +308,14 @@ impl Job<'_> {
             mode: self.op.padding_mode,
             stride: self.op.stride,
             band: plan.layout.band,
-            units: place.band.units,
-            first: place.first,
+            units: position.band.units,
+            first: position.first,
             size: [height, width],
         };
-        for sample in 0..place.samples {
+        for sample in 0..position.samples {
             for i in 0..channels {
-                let channel = place.group * self.channels().1 + tile * plan.shape.0 + i;
-                let start = (place.sample + sample) * self.target_len + channel * height * width;
+                let channel = position.group * self.channels().1 + tile * plan.shape.0 + i;
+                let start = (position.sample + sample) * self.target_len + channel * height * width;
                 let phases = &results[sample * sample_len + i * results_len..][..results_len];
                 unfold.run(simd, phases, line, |y| {
                     // SAFETY: rows of one band (or the whole plane) of one channel, which no other task writes, one at a time.

@@ -25,7 +25,7 @@ enum Method {
 }
 
 /// What lies where, in floats.
-struct Job<'a> {
+struct WeightGradient<'a> {
     op: &'a Conv2d,
     rows: &'a Axis,
     cols: &'a Axis,
@@ -76,42 +76,42 @@ pub(super) fn gradient(context: &mut Context, op: &Conv2d, input: &[f32], upstre
     }
     let isa = context.isa;
     let mut plan = core::mem::take(&mut context.plan);
-    let job = Job::new(&mut plan, isa, op, input, upstream);
-    let depth = job.offsets.len();
-    let planes_len = (job.samples * job.planes_len).next_multiple_of(BLOCK);
-    let upstream_len = (job.samples * job.upstream_len).next_multiple_of(BLOCK);
-    let mut scratch = context.take_scratch(planes_len + upstream_len + job.sums_len());
+    let whole = WeightGradient::new(&mut plan, isa, op, input, upstream);
+    let depth = whole.offsets.len();
+    let planes_len = (whole.samples * whole.planes_len).next_multiple_of(BLOCK);
+    let upstream_len = (whole.samples * whole.upstream_len).next_multiple_of(BLOCK);
+    let mut scratch = context.take_scratch(planes_len + upstream_len + whole.sums_len());
     let (planes, rest) = scratch.split_at_mut(planes_len);
     let (rearranged, sums) = rest.split_at_mut(upstream_len);
 
     let batch = upstream.len() / op.output_len();
-    let units = if job.as_is { op.output[1] * op.output[2] } else { op.output[1] };
-    for sample in (0..batch).step_by(job.samples) {
-        for band in 0..job.bands {
-            let first = band * job.band;
+    let units = if whole.as_is { op.output[1] * op.output[2] } else { op.output[1] };
+    for sample in (0..batch).step_by(whole.samples) {
+        for band in 0..whole.bands {
+            let first = band * whole.band;
             let block = Block {
                 sample,
-                samples: job.samples.min(batch - sample),
+                samples: whole.samples.min(batch - sample),
                 first,
-                units: job.band.min(units - first),
+                units: whole.band.min(units - first),
                 start: sample == 0 && band == 0,
             };
-            job.prepare(isa, block, planes, rearranged);
-            match job.method {
-                Method::Outer => job.add_outer(isa, block, planes, rearranged, sums),
-                Method::Dot => job.add_dot(isa, block, planes, rearranged, gradient),
+            whole.prepare(isa, block, planes, rearranged);
+            match whole.method {
+                Method::Outer => whole.add_outer(isa, block, planes, rearranged, sums),
+                Method::Dot => whole.add_dot(isa, block, planes, rearranged, gradient),
             }
         }
     }
-    if job.method == Method::Outer {
+    if whole.method == Method::Outer {
         // [element of the kernel][channel in panel] becomes [channel][element of the kernel].
-        let (channels, width) = (op.group_outputs(), job.width());
+        let (channels, width) = (op.group_outputs(), whole.width());
         let sums = &*sums;
-        let panel_len = job.panel_len();
+        let panel_len = whole.panel_len();
         let gradient = Disjoint::new(gradient);
-        parallel::for_each(op.groups * job.panels, |i| {
-            let first = i % job.panels * width;
-            let start = i / job.panels * channels + first;
+        parallel::for_each(op.groups * whole.panels, |i| {
+            let first = i % whole.panels * width;
+            let start = i / whole.panels * channels + first;
             let count = width.min(channels - first);
             // SAFETY: panels have channels of their own.
             let to = unsafe { gradient.slice(start * depth..(start + count) * depth) };
@@ -137,7 +137,7 @@ impl Kernel for Transpose<'_> {
     }
 }
 
-impl<'a> Job<'a> {
+impl<'a> WeightGradient<'a> {
     fn new(plan: &'a mut Plan, isa: Isa, op: &'a Conv2d, input: &'a [f32], upstream: &'a [f32]) -> Self {
         let (lanes, registers) = traits(isa);
         plan.rows.forward(op, 0);
@@ -190,7 +190,7 @@ impl<'a> Job<'a> {
             Method::Outer => upstream_unit * band,
             Method::Dot => channels * ((band - 1) * layout.pitch + width).next_multiple_of(lanes),
         };
-        Job {
+        WeightGradient {
             op,
             rows: &plan.rows,
             cols: &plan.cols,
@@ -261,7 +261,7 @@ impl<'a> Job<'a> {
                 let units = share(units);
                 rearranged.slice(start + units.start * unit..start + units.end * unit)
             };
-            dispatch(isa, Prepare { job: self, block, sample, inputs, planes, units: share(units), rearranged });
+            dispatch(isa, Prepare { whole: self, block, sample, inputs, planes, units: share(units), rearranged });
         });
     }
 
@@ -302,7 +302,7 @@ impl<'a> Job<'a> {
             let (planes, plane_sample) = self.planes(block, planes, panel / self.panels);
             let (rows, pixels) = if self.as_is { (1, block.units) } else { (block.units, self.op.output[2]) };
             let runs = Runs { samples: block.samples, rows, pixels, sample: plane_sample, row: self.layout.pitch };
-            let job = Outer {
+            let whole = Outer {
                 runs,
                 planes: planes.as_ptr(),
                 offsets: &self.offsets[elements],
@@ -311,8 +311,8 @@ impl<'a> Job<'a> {
                 sums,
                 add: !block.start,
             };
-            // SAFETY: `Job::prepare` wrote every pixel of the block: planes for all offsets, and the upstream gradient.
-            unsafe { outer(isa, self.registers, self.shape, job) };
+            // SAFETY: `WeightGradient::prepare` wrote every pixel of the block: planes for all offsets, and the upstream gradient.
+            unsafe { outer(isa, self.registers, self.shape, whole) };
         });
     }
 
@@ -331,7 +331,7 @@ impl<'a> Job<'a> {
             let (planes, plane_sample) = self.planes(block, planes, group);
             let start = group * channels * depth + elements.start;
             debug_assert!(start < gradient.len());
-            let job = Dot {
+            let whole = Dot {
                 samples: block.samples,
                 vectors: self.vectors(block),
                 planes: planes.as_ptr(),
@@ -345,16 +345,16 @@ impl<'a> Job<'a> {
                 stride: depth,
                 add: !block.start,
             };
-            // SAFETY: `Job::prepare` wrote every vector of the block; planes end in a gap of a vector of zeros, up to which the last may
+            // SAFETY: `WeightGradient::prepare` wrote every vector of the block; planes end in a gap of a vector of zeros, up to which the last may
             // run. Tasks have channels and elements of the gradient of their own.
-            unsafe { dot(isa, self.registers, self.shape, &job) };
+            unsafe { dot(isa, self.registers, self.shape, &whole) };
         });
     }
 }
 
 /// Prepares a part of a sample.
 struct Prepare<'a> {
-    job: &'a Job<'a>,
+    whole: &'a WeightGradient<'a>,
     block: Block,
     /// In the block.
     sample: usize,
@@ -369,44 +369,44 @@ impl Kernel for Prepare<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Prepare { job, block, sample, inputs, planes, units, rearranged } = self;
+        let Prepare { whole, block, sample, inputs, planes, units, rearranged } = self;
         let sample = block.sample + sample;
-        let op = job.op;
+        let op = whole.op;
         if !inputs.is_empty() {
             let source = Source {
-                data: &job.input[sample * op.input_len()..][..op.input_len()],
+                data: &whole.input[sample * op.input_len()..][..op.input_len()],
                 sample: op.input_len(),
                 channels: (inputs.start, inputs.len()),
-                rows: job.rows,
-                cols: job.cols,
+                rows: whole.rows,
+                cols: whole.cols,
                 mode: op.padding_mode,
             };
-            source.prepare(simd, &job.layout, block.first, planes);
+            source.prepare(simd, &whole.layout, block.first, planes);
         }
         let [channels, height, width] = op.output;
         let plane = height * width;
-        let upstream = &job.upstream[sample * channels * plane..][..channels * plane];
-        let unit_len = job.unit_len(block);
+        let upstream = &whole.upstream[sample * channels * plane..][..channels * plane];
+        let unit_len = whole.unit_len(block);
         if unit_len == 0 {
             return;
         }
         for (unit, to) in units.zip(rearranged.chunks_exact_mut(unit_len)) {
-            match job.method {
+            match whole.method {
                 Method::Outer => {
-                    let first = unit % job.panels * job.width();
-                    let count = job.width().min(op.group_outputs() - first);
-                    let channel = unit / job.panels * op.group_outputs() + first;
-                    let pixels = unit_len / job.width();
-                    let from = &upstream[channel * plane + block.first * if job.as_is { 1 } else { width }..];
-                    if count < job.width() {
+                    let first = unit % whole.panels * whole.width();
+                    let count = whole.width().min(op.group_outputs() - first);
+                    let channel = unit / whole.panels * op.group_outputs() + first;
+                    let pixels = unit_len / whole.width();
+                    let from = &upstream[channel * plane + block.first * if whole.as_is { 1 } else { width }..];
+                    if count < whole.width() {
                         to.fill(0.0);
                     }
-                    transpose(simd, from, plane, to, job.width(), (count, pixels));
+                    transpose(simd, from, plane, to, whole.width(), (count, pixels));
                 }
                 Method::Dot => {
                     let from = &upstream[unit * plane + block.first * width..][..block.units * width];
                     to.fill(0.0);
-                    for (from, to) in from.chunks_exact(width).zip(to.chunks_mut(job.layout.pitch)) {
+                    for (from, to) in from.chunks_exact(width).zip(to.chunks_mut(whole.layout.pitch)) {
                         every(simd, from, 1, &mut to[..width]);
                     }
                 }
