@@ -9,9 +9,9 @@ const FROM: &str = "name = 'from'; type = 'conv2d'; out_channels = 32; kernel_si
 fn pointwise() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 24; kernel_size = 1; bias = false";
     insta::assert_snapshot!(items("input = [32, 6, 5]", &[conv], &["conv"]), @"
-    static CONV_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(32, 6, 5),
-        output: castnet::inference::Blocked::new(24, 6, 5),
+    static CONV_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(32, 6, 5),
+        output: castnet::blocked::Blocked::new(24, 6, 5),
         kernel: [1, 1],
         stride: [1, 1],
         padding: [0, 0],
@@ -20,9 +20,9 @@ fn pointwise() {
         residual: None,
         activation: None,
     };
-    const CONV_PACKED: castnet::Range<usize> = castnet::inference::part(
+    const CONV_PACKED: castnet::Range<usize> = castnet::blocked::part(
         0,
-        castnet::inference::direct::packed_len(&CONV_FROZEN),
+        castnet::blocked::direct::packed_len(&CONV_FROZEN),
     );
     /// Packs the weights of `conv`.
     fn conv_pack(
@@ -30,12 +30,12 @@ fn pointwise() {
         packed: &mut [f32],
     ) -> castnet::Result<()> {
         let [weight] = tensors.get([castnet::parameter(0..768)])?;
-        let weights = castnet::inference::Weights {
+        let weights = castnet::blocked::Weights {
             weight,
             bias: None,
             norm: None,
         };
-        castnet::inference::direct::pack(&CONV_FROZEN, &weights, &mut packed[CONV_PACKED]);
+        castnet::blocked::direct::pack(&CONV_FROZEN, &weights, &mut packed[CONV_PACKED]);
         Ok(())
     }
     /// `conv` (conv2d), net.toml:4, frozen: direct convolution, by the model 0.4 µs on one core.
@@ -45,7 +45,7 @@ fn pointwise() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::direct::run(
+        castnet::blocked::direct::run(
             context,
             &CONV_FROZEN,
             input,
@@ -61,9 +61,9 @@ fn pointwise() {
 fn one_dimensional() {
     let conv = "name = 'conv'; type = 'conv1d'; out_channels = 16; kernel_size = 3; dilation = 2";
     insta::assert_snapshot!(items("input = [16, 20]", &[conv], &["conv_frozen"]), @"
-    static CONV_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(16, 1, 20),
-        output: castnet::inference::Blocked::new(16, 1, 16),
+    static CONV_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(16, 1, 20),
+        output: castnet::blocked::Blocked::new(16, 1, 16),
         kernel: [1, 3],
         stride: [1, 1],
         padding: [0, 0],
@@ -79,7 +79,7 @@ fn one_dimensional() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::direct::run(
+        castnet::blocked::direct::run(
             context,
             &CONV_FROZEN,
             input,
@@ -97,9 +97,9 @@ fn with_a_halo() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 16; kernel_size = [3, 5]; stride = 2; padding = [1, 2]";
     let header = "input = [16, 8, 8]; winograd = false";
     insta::assert_snapshot!(items(header, &[FROM, conv], &["from_frozen", "conv_frozen"]), @"
-    static FROM_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(16, 8, 8),
-        output: castnet::inference::Blocked::new(32, 8, 8).with_halo([1, 2, 0, 1]),
+    static FROM_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(16, 8, 8),
+        output: castnet::blocked::Blocked::new(32, 8, 8).with_halo([1, 2, 0, 1]),
         kernel: [1, 1],
         stride: [1, 1],
         padding: [0, 0],
@@ -116,7 +116,7 @@ fn with_a_halo() {
         output: &mut [f32],
     ) {
         FROM_FROZEN.output.zero_halo(output);
-        castnet::inference::direct::run(
+        castnet::blocked::direct::run(
             context,
             &FROM_FROZEN,
             input,
@@ -125,9 +125,9 @@ fn with_a_halo() {
             output,
         );
     }
-    static CONV_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(32, 8, 8).with_halo([1, 2, 0, 1]),
-        output: castnet::inference::Blocked::new(16, 4, 4),
+    static CONV_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(32, 8, 8).with_halo([1, 2, 0, 1]),
+        output: castnet::blocked::Blocked::new(16, 4, 4),
         kernel: [3, 5],
         stride: [2, 2],
         padding: [1, 2],
@@ -143,7 +143,7 @@ fn with_a_halo() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::direct::run(
+        castnet::blocked::direct::run(
             context,
             &CONV_FROZEN,
             input,
@@ -164,9 +164,9 @@ fn with_a_halo_from_before() {
     let layers = convs.each_ref().map(String::as_str);
     let header = "input = [32, 8, 8]; winograd = false";
     insta::assert_snapshot!(items(header, &layers, &["a_frozen", "c_frozen"]), @"
-    static A_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(32, 8, 8).with_halo([1, 1, 1, 1]),
-        output: castnet::inference::Blocked::new(32, 8, 8).with_halo([1, 1, 1, 1]),
+    static A_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(32, 8, 8).with_halo([1, 1, 1, 1]),
+        output: castnet::blocked::Blocked::new(32, 8, 8).with_halo([1, 1, 1, 1]),
         kernel: [3, 3],
         stride: [1, 1],
         padding: [1, 1],
@@ -183,7 +183,7 @@ fn with_a_halo_from_before() {
         output: &mut [f32],
     ) {
         A_FROZEN.output.zero_halo(output);
-        castnet::inference::direct::run(
+        castnet::blocked::direct::run(
             context,
             &A_FROZEN,
             input,
@@ -192,9 +192,9 @@ fn with_a_halo_from_before() {
             output,
         );
     }
-    static C_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(32, 8, 8).with_halo([1, 1, 1, 1]),
-        output: castnet::inference::Blocked::new(32, 8, 8).with_halo([1, 1, 1, 1]),
+    static C_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(32, 8, 8).with_halo([1, 1, 1, 1]),
+        output: castnet::blocked::Blocked::new(32, 8, 8).with_halo([1, 1, 1, 1]),
         kernel: [3, 3],
         stride: [1, 1],
         padding: [1, 1],
@@ -210,7 +210,7 @@ fn with_a_halo_from_before() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::direct::run(
+        castnet::blocked::direct::run(
             context,
             &C_FROZEN,
             input,
@@ -227,9 +227,9 @@ fn with_a_norm_and_an_activation() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 32; kernel_size = 1; bias = false";
     let layers = [conv, "name = 'bn'; type = 'batch_norm2d'", "type = 'leaky_relu'"];
     insta::assert_snapshot!(items("input = [32, 6, 6]", &layers, &["conv"]), @"
-    static CONV_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(32, 6, 6),
-        output: castnet::inference::Blocked::new(32, 6, 6),
+    static CONV_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(32, 6, 6),
+        output: castnet::blocked::Blocked::new(32, 6, 6),
         kernel: [1, 1],
         stride: [1, 1],
         padding: [0, 0],
@@ -240,9 +240,9 @@ fn with_a_norm_and_an_activation() {
             negative_slope: 0.01,
         }),
     };
-    const CONV_PACKED: castnet::Range<usize> = castnet::inference::part(
+    const CONV_PACKED: castnet::Range<usize> = castnet::blocked::part(
         0,
-        castnet::inference::direct::packed_len(&CONV_FROZEN),
+        castnet::blocked::direct::packed_len(&CONV_FROZEN),
     );
     /// Packs the weights of `conv`, with `bn` folded in.
     fn conv_pack(
@@ -257,19 +257,19 @@ fn with_a_norm_and_an_activation() {
                 castnet::buffer(0..32),
                 castnet::buffer(32..64),
             ])?;
-        let norm = castnet::inference::BatchNorm {
+        let norm = castnet::blocked::BatchNorm {
             weight: Some(norm_weight),
             bias: Some(norm_bias),
             mean,
             variance,
             eps: 0.00001,
         };
-        let weights = castnet::inference::Weights {
+        let weights = castnet::blocked::Weights {
             weight,
             bias: None,
             norm: Some(norm),
         };
-        castnet::inference::direct::pack(&CONV_FROZEN, &weights, &mut packed[CONV_PACKED]);
+        castnet::blocked::direct::pack(&CONV_FROZEN, &weights, &mut packed[CONV_PACKED]);
         Ok(())
     }
     /// `conv` (conv2d) + `bn` + `leaky_relu1`, net.toml:4, frozen: direct convolution, by the model 0.5 µs on one core.
@@ -279,7 +279,7 @@ fn with_a_norm_and_an_activation() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::direct::run(
+        castnet::blocked::direct::run(
             context,
             &CONV_FROZEN,
             input,
@@ -296,9 +296,9 @@ fn with_a_norm_that_has_no_weights() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 32; kernel_size = 1";
     let layers = [conv, "name = 'bn'; type = 'batch_norm2d'; affine = false; eps = 1e-3"];
     insta::assert_snapshot!(items("input = [32, 6, 6]", &layers, &["conv"]), @"
-    static CONV_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(32, 6, 6),
-        output: castnet::inference::Blocked::new(32, 6, 6),
+    static CONV_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(32, 6, 6),
+        output: castnet::blocked::Blocked::new(32, 6, 6),
         kernel: [1, 1],
         stride: [1, 1],
         padding: [0, 0],
@@ -307,9 +307,9 @@ fn with_a_norm_that_has_no_weights() {
         residual: None,
         activation: None,
     };
-    const CONV_PACKED: castnet::Range<usize> = castnet::inference::part(
+    const CONV_PACKED: castnet::Range<usize> = castnet::blocked::part(
         0,
-        castnet::inference::direct::packed_len(&CONV_FROZEN),
+        castnet::blocked::direct::packed_len(&CONV_FROZEN),
     );
     /// Packs the weights of `conv`, with `bn` folded in.
     fn conv_pack(
@@ -323,19 +323,19 @@ fn with_a_norm_that_has_no_weights() {
                 castnet::buffer(0..32),
                 castnet::buffer(32..64),
             ])?;
-        let norm = castnet::inference::BatchNorm {
+        let norm = castnet::blocked::BatchNorm {
             weight: None,
             bias: None,
             mean,
             variance,
             eps: 0.001,
         };
-        let weights = castnet::inference::Weights {
+        let weights = castnet::blocked::Weights {
             weight,
             bias: Some(bias),
             norm: Some(norm),
         };
-        castnet::inference::direct::pack(&CONV_FROZEN, &weights, &mut packed[CONV_PACKED]);
+        castnet::blocked::direct::pack(&CONV_FROZEN, &weights, &mut packed[CONV_PACKED]);
         Ok(())
     }
     /// `conv` (conv2d) + `bn`, net.toml:4, frozen: direct convolution, by the model 0.5 µs on one core.
@@ -345,7 +345,7 @@ fn with_a_norm_that_has_no_weights() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::direct::run(
+        castnet::blocked::direct::run(
             context,
             &CONV_FROZEN,
             input,
@@ -362,15 +362,15 @@ fn with_a_residual() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 32; kernel_size = 1";
     let layers = [FROM, conv, "name = 'sum'; type = 'add'; inputs = ['conv', 'from']", "type = 'relu'"];
     insta::assert_snapshot!(items("input = [32, 6, 6]", &layers, &["conv_frozen", "head_pass"]), @"
-    static CONV_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(32, 6, 6),
-        output: castnet::inference::Blocked::new(32, 6, 6),
+    static CONV_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(32, 6, 6),
+        output: castnet::blocked::Blocked::new(32, 6, 6),
         kernel: [1, 1],
         stride: [1, 1],
         padding: [0, 0],
         dilation: [1, 1],
         groups: 1,
-        residual: Some(castnet::inference::Blocked::new(32, 6, 6)),
+        residual: Some(castnet::blocked::Blocked::new(32, 6, 6)),
         activation: Some(castnet::Activation::Relu),
     };
     /// `conv` (conv2d) + `sum` + `relu1`, net.toml:10, frozen: direct convolution, by the model 0.5 µs on one core.
@@ -381,7 +381,7 @@ fn with_a_residual() {
         residual: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::direct::run(
+        castnet::blocked::direct::run(
             context,
             &CONV_FROZEN,
             input,
@@ -416,9 +416,9 @@ fn with_a_residual() {
 fn grouped() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 32; kernel_size = 1; groups = 2";
     insta::assert_snapshot!(items("input = [64, 6, 6]", &[conv], &["conv_frozen"]), @"
-    static CONV_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(64, 6, 6),
-        output: castnet::inference::Blocked::new(32, 6, 6),
+    static CONV_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(64, 6, 6),
+        output: castnet::blocked::Blocked::new(32, 6, 6),
         kernel: [1, 1],
         stride: [1, 1],
         padding: [0, 0],
@@ -434,7 +434,7 @@ fn grouped() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::direct::run(
+        castnet::blocked::direct::run(
             context,
             &CONV_FROZEN,
             input,
@@ -450,9 +450,9 @@ fn grouped() {
 fn depthwise() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 32; kernel_size = 3; padding = 1; groups = 32";
     insta::assert_snapshot!(items("input = [32, 6, 6]", &[conv, "type = 'relu6'"], &["conv_frozen"]), @"
-    static CONV_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(32, 6, 6).with_halo([1, 1, 1, 1]),
-        output: castnet::inference::Blocked::new(32, 6, 6),
+    static CONV_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(32, 6, 6).with_halo([1, 1, 1, 1]),
+        output: castnet::blocked::Blocked::new(32, 6, 6),
         kernel: [3, 3],
         stride: [1, 1],
         padding: [1, 1],
@@ -468,7 +468,7 @@ fn depthwise() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::depthwise::run(
+        castnet::blocked::depthwise::run(
             context,
             &CONV_FROZEN,
             input,

@@ -3,14 +3,14 @@
 use super::items;
 
 #[test]
-fn planar() {
+fn planar_input() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 32; kernel_size = 3; stride = 2; padding = 1";
     let after = "name = 'after'; type = 'conv2d'; out_channels = 32; kernel_size = 3; padding = 1";
     let layers = [conv, "type = 'batch_norm2d'", "type = 'relu'", after];
     insta::assert_snapshot!(items("input = [3, 12, 12]; winograd = false", &layers, &["conv"]), @"
-    static CONV_FROZEN: castnet::inference::PlanarConv2d = castnet::inference::PlanarConv2d {
+    static CONV_FROZEN: castnet::blocked::PlanarInputConv2d = castnet::blocked::PlanarInputConv2d {
         input: [3, 12, 12],
-        output: castnet::inference::Blocked::new(32, 6, 6).with_halo([1, 1, 1, 1]),
+        output: castnet::blocked::Blocked::new(32, 6, 6).with_halo([1, 1, 1, 1]),
         kernel: [3, 3],
         stride: [2, 2],
         padding: [1, 1],
@@ -18,9 +18,9 @@ fn planar() {
         activation: Some(castnet::Activation::Relu),
         pool: None,
     };
-    const CONV_PACKED: castnet::Range<usize> = castnet::inference::part(
+    const CONV_PACKED: castnet::Range<usize> = castnet::blocked::part(
         0,
-        castnet::inference::planar::packed_len(&CONV_FROZEN),
+        castnet::blocked::planar_input::packed_len(&CONV_FROZEN),
     );
     /// Packs the weights of `conv`, with `batch_norm2d1` folded in.
     fn conv_pack(
@@ -36,19 +36,23 @@ fn planar() {
                 castnet::buffer(0..32),
                 castnet::buffer(32..64),
             ])?;
-        let norm = castnet::inference::BatchNorm {
+        let norm = castnet::blocked::BatchNorm {
             weight: Some(norm_weight),
             bias: Some(norm_bias),
             mean,
             variance,
             eps: 0.00001,
         };
-        let weights = castnet::inference::Weights {
+        let weights = castnet::blocked::Weights {
             weight,
             bias: Some(bias),
             norm: Some(norm),
         };
-        castnet::inference::planar::pack(&CONV_FROZEN, &weights, &mut packed[CONV_PACKED]);
+        castnet::blocked::planar_input::pack(
+            &CONV_FROZEN,
+            &weights,
+            &mut packed[CONV_PACKED],
+        );
         Ok(())
     }
     /// `conv` (conv2d) + `batch_norm2d1` + `relu1`, net.toml:5, frozen: direct convolution from a planar value, by the model 0.4 µs on one core.
@@ -59,7 +63,7 @@ fn planar() {
         output: &mut [f32],
     ) {
         CONV_FROZEN.output.zero_halo(output);
-        castnet::inference::planar::run(
+        castnet::blocked::planar_input::run(
             context,
             &CONV_FROZEN,
             input,
@@ -75,15 +79,15 @@ fn with_a_pool() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 20; kernel_size = 3; padding = 1";
     let layers = [conv, "type = 'relu'", "name = 'pool'; type = 'max_pool2d'; kernel_size = 2"];
     insta::assert_snapshot!(items("input = [3, 12, 12]", &layers, &["conv_frozen"]), @"
-    static CONV_FROZEN: castnet::inference::PlanarConv2d = castnet::inference::PlanarConv2d {
+    static CONV_FROZEN: castnet::blocked::PlanarInputConv2d = castnet::blocked::PlanarInputConv2d {
         input: [3, 12, 12],
-        output: castnet::inference::Blocked::new(20, 6, 6),
+        output: castnet::blocked::Blocked::new(20, 6, 6),
         kernel: [3, 3],
         stride: [1, 1],
         padding: [1, 1],
         dilation: [1, 1],
         activation: Some(castnet::Activation::Relu),
-        pool: Some(castnet::inference::Pool2x2::Max),
+        pool: Some(castnet::blocked::Pool2x2::Max),
     };
     /// `conv` (conv2d) + `relu1` + `pool`, net.toml:4, frozen: direct convolution from a planar value, by the model 1.6 µs on one core.
     fn conv_frozen(
@@ -92,7 +96,7 @@ fn with_a_pool() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::planar::run(
+        castnet::blocked::planar_input::run(
             context,
             &CONV_FROZEN,
             input,
@@ -107,9 +111,9 @@ fn with_a_pool() {
 fn winograd_of_5x5() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 32; kernel_size = 5; padding = 2";
     insta::assert_snapshot!(items("input = [6, 12, 12]; winograd = 'f2'", &[conv], &["conv"]), @"
-    static CONV_FROZEN: castnet::inference::PlanarConv2d = castnet::inference::PlanarConv2d {
+    static CONV_FROZEN: castnet::blocked::PlanarInputConv2d = castnet::blocked::PlanarInputConv2d {
         input: [6, 12, 12],
-        output: castnet::inference::Blocked::new(32, 12, 12),
+        output: castnet::blocked::Blocked::new(32, 12, 12),
         kernel: [5, 5],
         stride: [1, 1],
         padding: [2, 2],
@@ -117,9 +121,9 @@ fn winograd_of_5x5() {
         activation: None,
         pool: None,
     };
-    const CONV_PACKED: castnet::Range<usize> = castnet::inference::part(
+    const CONV_PACKED: castnet::Range<usize> = castnet::blocked::part(
         0,
-        castnet::inference::winograd::planar::f2_5x5::packed_len(&CONV_FROZEN),
+        castnet::blocked::winograd::planar_input::f2_5x5::packed_len(&CONV_FROZEN),
     );
     /// Packs the weights of `conv`.
     fn conv_pack(
@@ -128,12 +132,12 @@ fn winograd_of_5x5() {
     ) -> castnet::Result<()> {
         let [weight, bias] = tensors
             .get([castnet::parameter(0..4800), castnet::parameter(4800..4832)])?;
-        let weights = castnet::inference::Weights {
+        let weights = castnet::blocked::Weights {
             weight,
             bias: Some(bias),
             norm: None,
         };
-        castnet::inference::winograd::planar::f2_5x5::pack(
+        castnet::blocked::winograd::planar_input::f2_5x5::pack(
             &CONV_FROZEN,
             &weights,
             &mut packed[CONV_PACKED],
@@ -147,7 +151,7 @@ fn winograd_of_5x5() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::winograd::planar::f2_5x5::run(
+        castnet::blocked::winograd::planar_input::f2_5x5::run(
             context,
             &CONV_FROZEN,
             input,
@@ -162,9 +166,9 @@ fn winograd_of_5x5() {
 fn winograd_of_7x7() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 32; kernel_size = 7; stride = 2; padding = 3";
     insta::assert_snapshot!(items("input = [3, 16, 16]; winograd = 'f4'", &[conv], &["conv"]), @"
-    static CONV_FROZEN: castnet::inference::PlanarConv2d = castnet::inference::PlanarConv2d {
+    static CONV_FROZEN: castnet::blocked::PlanarInputConv2d = castnet::blocked::PlanarInputConv2d {
         input: [3, 16, 16],
-        output: castnet::inference::Blocked::new(32, 8, 8),
+        output: castnet::blocked::Blocked::new(32, 8, 8),
         kernel: [7, 7],
         stride: [2, 2],
         padding: [3, 3],
@@ -172,9 +176,9 @@ fn winograd_of_7x7() {
         activation: None,
         pool: None,
     };
-    const CONV_PACKED: castnet::Range<usize> = castnet::inference::part(
+    const CONV_PACKED: castnet::Range<usize> = castnet::blocked::part(
         0,
-        castnet::inference::winograd::planar::f4_7x7::packed_len(&CONV_FROZEN),
+        castnet::blocked::winograd::planar_input::f4_7x7::packed_len(&CONV_FROZEN),
     );
     /// Packs the weights of `conv`.
     fn conv_pack(
@@ -183,12 +187,12 @@ fn winograd_of_7x7() {
     ) -> castnet::Result<()> {
         let [weight, bias] = tensors
             .get([castnet::parameter(0..4704), castnet::parameter(4704..4736)])?;
-        let weights = castnet::inference::Weights {
+        let weights = castnet::blocked::Weights {
             weight,
             bias: Some(bias),
             norm: None,
         };
-        castnet::inference::winograd::planar::f4_7x7::pack(
+        castnet::blocked::winograd::planar_input::f4_7x7::pack(
             &CONV_FROZEN,
             &weights,
             &mut packed[CONV_PACKED],
@@ -202,7 +206,7 @@ fn winograd_of_7x7() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::winograd::planar::f4_7x7::run(
+        castnet::blocked::winograd::planar_input::f4_7x7::run(
             context,
             &CONV_FROZEN,
             input,
@@ -214,10 +218,10 @@ fn winograd_of_7x7() {
 }
 
 #[test]
-fn narrow() {
+fn planar() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 4; kernel_size = 3; padding = 1";
     insta::assert_snapshot!(items("input = [1, 12, 12]", &[conv, "type = 'tanh'"], &["conv"]), @"
-    static CONV_FROZEN: castnet::inference::NarrowConv2d = castnet::inference::NarrowConv2d {
+    static CONV_FROZEN: castnet::blocked::PlanarConv2d = castnet::blocked::PlanarConv2d {
         input: [1, 12, 12],
         output: [4, 12, 12],
         kernel: [3, 3],
@@ -227,9 +231,9 @@ fn narrow() {
         activation: Some(castnet::Activation::Tanh),
         pool: None,
     };
-    const CONV_PACKED: castnet::Range<usize> = castnet::inference::part(
+    const CONV_PACKED: castnet::Range<usize> = castnet::blocked::part(
         0,
-        castnet::inference::narrow::packed_len(&CONV_FROZEN),
+        castnet::blocked::planar::packed_len(&CONV_FROZEN),
     );
     /// Packs the weights of `conv`.
     fn conv_pack(
@@ -238,12 +242,12 @@ fn narrow() {
     ) -> castnet::Result<()> {
         let [weight, bias] = tensors
             .get([castnet::parameter(0..36), castnet::parameter(36..40)])?;
-        let weights = castnet::inference::Weights {
+        let weights = castnet::blocked::Weights {
             weight,
             bias: Some(bias),
             norm: None,
         };
-        castnet::inference::narrow::pack(&CONV_FROZEN, &weights, &mut packed[CONV_PACKED]);
+        castnet::blocked::planar::pack(&CONV_FROZEN, &weights, &mut packed[CONV_PACKED]);
         Ok(())
     }
     /// `conv` (conv2d) + `tanh1`, net.toml:4, frozen: direct convolution between planar values of few channels.
@@ -253,7 +257,7 @@ fn narrow() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::narrow::run(
+        castnet::blocked::planar::run(
             context,
             &CONV_FROZEN,
             input,
@@ -265,11 +269,11 @@ fn narrow() {
 }
 
 #[test]
-fn narrow_with_a_pool() {
+fn planar_with_a_pool() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 6; kernel_size = 5";
     let layers = [conv, "name = 'pool'; type = 'avg_pool2d'; kernel_size = 2"];
     insta::assert_snapshot!(items("input = [1, 12, 12]", &layers, &["conv_frozen", "head_pass"]), @"
-    static CONV_FROZEN: castnet::inference::NarrowConv2d = castnet::inference::NarrowConv2d {
+    static CONV_FROZEN: castnet::blocked::PlanarConv2d = castnet::blocked::PlanarConv2d {
         input: [1, 12, 12],
         output: [6, 4, 4],
         kernel: [5, 5],
@@ -277,7 +281,7 @@ fn narrow_with_a_pool() {
         padding: [0, 0],
         dilation: [1, 1],
         activation: None,
-        pool: Some(castnet::inference::Pool2x2::Mean),
+        pool: Some(castnet::blocked::Pool2x2::Mean),
     };
     /// `conv` (conv2d) + `pool`, net.toml:4, frozen: direct convolution between planar values of few channels.
     fn conv_frozen(
@@ -286,7 +290,7 @@ fn narrow_with_a_pool() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::narrow::run(
+        castnet::blocked::planar::run(
             context,
             &CONV_FROZEN,
             input,

@@ -16,14 +16,14 @@ fn max_pool() {
         padding: [1, 1],
         dilation: [1, 1],
     };
-    static POOL_FROZEN: castnet::inference::OnBlocked<castnet::Pool2d> = castnet::inference::OnBlocked {
+    static POOL_FROZEN: castnet::blocked::OnBlocked<castnet::Pool2d> = castnet::blocked::OnBlocked {
         layer: POOL,
-        input: castnet::inference::Blocked::new(32, 6, 6),
-        output: castnet::inference::Blocked::new(32, 3, 3),
+        input: castnet::blocked::Blocked::new(32, 6, 6),
+        output: castnet::blocked::Blocked::new(32, 3, 3),
     };
     /// `pool` (max_pool2d), net.toml:4, frozen: on blocked maps.
     fn pool_frozen(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
-        castnet::inference::max_pool2d::run(context, &POOL_FROZEN, input, output);
+        castnet::blocked::max_pool2d::run(context, &POOL_FROZEN, input, output);
     }
     ");
 }
@@ -44,14 +44,14 @@ fn avg_pool() {
         count_include_pad: true,
         divisor: Some(3),
     };
-    static POOL_FROZEN: castnet::inference::OnBlocked<castnet::AvgPool2d> = castnet::inference::OnBlocked {
+    static POOL_FROZEN: castnet::blocked::OnBlocked<castnet::AvgPool2d> = castnet::blocked::OnBlocked {
         layer: POOL,
-        input: castnet::inference::Blocked::new(32, 6, 6),
-        output: castnet::inference::Blocked::new(32, 3, 3),
+        input: castnet::blocked::Blocked::new(32, 6, 6),
+        output: castnet::blocked::Blocked::new(32, 3, 3),
     };
     /// `pool` (avg_pool2d), net.toml:4, frozen: on blocked maps.
     fn pool_frozen(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
-        castnet::inference::avg_pool2d::run(context, &POOL_FROZEN, input, output);
+        castnet::blocked::avg_pool2d::run(context, &POOL_FROZEN, input, output);
     }
     ");
 }
@@ -64,14 +64,14 @@ fn adaptive_avg_pool() {
         input: [32, 6, 6],
         output: [32, 1, 1],
     };
-    static POOL_FROZEN: castnet::inference::OnBlocked<castnet::AdaptivePool2d> = castnet::inference::OnBlocked {
+    static POOL_FROZEN: castnet::blocked::OnBlocked<castnet::AdaptivePool2d> = castnet::blocked::OnBlocked {
         layer: POOL,
-        input: castnet::inference::Blocked::new(32, 6, 6),
-        output: castnet::inference::Blocked::new(32, 1, 1),
+        input: castnet::blocked::Blocked::new(32, 6, 6),
+        output: castnet::blocked::Blocked::new(32, 1, 1),
     };
     /// `pool` (adaptive_avg_pool2d), net.toml:4, frozen: on blocked maps.
     fn pool_frozen(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
-        castnet::inference::adaptive_avg_pool2d::run(context, &POOL_FROZEN, input, output);
+        castnet::blocked::adaptive_avg_pool2d::run(context, &POOL_FROZEN, input, output);
     }
     ");
 }
@@ -84,14 +84,14 @@ fn adaptive_max_pool() {
         input: [32, 6, 6],
         output: [32, 4, 5],
     };
-    static POOL_FROZEN: castnet::inference::OnBlocked<castnet::AdaptivePool2d> = castnet::inference::OnBlocked {
+    static POOL_FROZEN: castnet::blocked::OnBlocked<castnet::AdaptivePool2d> = castnet::blocked::OnBlocked {
         layer: POOL,
-        input: castnet::inference::Blocked::new(32, 6, 6),
-        output: castnet::inference::Blocked::new(32, 4, 5),
+        input: castnet::blocked::Blocked::new(32, 6, 6),
+        output: castnet::blocked::Blocked::new(32, 4, 5),
     };
     /// `pool` (adaptive_max_pool2d), net.toml:4, frozen: on blocked maps.
     fn pool_frozen(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
-        castnet::inference::adaptive_max_pool2d::run(context, &POOL_FROZEN, input, output);
+        castnet::blocked::adaptive_max_pool2d::run(context, &POOL_FROZEN, input, output);
     }
     ");
 }
@@ -106,14 +106,14 @@ fn upsample() {
         scale: [2.0, 2.0],
         mode: castnet::UpsampleMode::Bilinear,
     };
-    static UP_FROZEN: castnet::inference::OnBlocked<castnet::Upsample> = castnet::inference::OnBlocked {
+    static UP_FROZEN: castnet::blocked::OnBlocked<castnet::Upsample> = castnet::blocked::OnBlocked {
         layer: UP,
-        input: castnet::inference::Blocked::new(32, 6, 6),
-        output: castnet::inference::Blocked::new(32, 12, 12),
+        input: castnet::blocked::Blocked::new(32, 6, 6),
+        output: castnet::blocked::Blocked::new(32, 12, 12),
     };
     /// `up` (upsample), net.toml:4, frozen: on blocked maps.
     fn up_frozen(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
-        castnet::inference::upsample::run(context, &UP_FROZEN, input, output);
+        castnet::blocked::upsample::run(context, &UP_FROZEN, input, output);
     }
     ");
 }
@@ -122,14 +122,14 @@ fn upsample() {
 fn affine() {
     let layers = ["name = 'bn'; type = 'batch_norm2d'", "type = 'relu'"];
     insta::assert_snapshot!(items(HEADER, &layers, &["bn"]), @"
-    static BN_FROZEN: castnet::inference::BlockedAffine = castnet::inference::BlockedAffine {
-        input: castnet::inference::Blocked::new(32, 6, 6),
-        output: castnet::inference::Blocked::new(32, 6, 6),
+    static BN_FROZEN: castnet::blocked::BlockedAffine = castnet::blocked::BlockedAffine {
+        input: castnet::blocked::Blocked::new(32, 6, 6),
+        output: castnet::blocked::Blocked::new(32, 6, 6),
         activation: Some(castnet::Activation::Relu),
     };
-    const BN_PACKED: castnet::Range<usize> = castnet::inference::part(
+    const BN_PACKED: castnet::Range<usize> = castnet::blocked::part(
         0,
-        castnet::inference::affine::packed_len(&BN_FROZEN),
+        castnet::blocked::affine::packed_len(&BN_FROZEN),
     );
     /// Packs the statistics of `bn`.
     fn bn_pack(
@@ -143,14 +143,14 @@ fn affine() {
                 castnet::buffer(0..32),
                 castnet::buffer(32..64),
             ])?;
-        let norm = castnet::inference::BatchNorm {
+        let norm = castnet::blocked::BatchNorm {
             weight: Some(norm_weight),
             bias: Some(norm_bias),
             mean,
             variance,
             eps: 0.00001,
         };
-        castnet::inference::affine::pack(&BN_FROZEN, &norm, &mut packed[BN_PACKED]);
+        castnet::blocked::affine::pack(&BN_FROZEN, &norm, &mut packed[BN_PACKED]);
         Ok(())
     }
     /// `bn` (batch_norm2d) + `relu1`, net.toml:4, frozen: a factor and an addend for each channel.
@@ -160,7 +160,7 @@ fn affine() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::affine::run(
+        castnet::blocked::affine::run(
             context,
             &BN_FROZEN,
             input,
@@ -175,14 +175,14 @@ fn affine() {
 fn activation() {
     let layers = ["type = 'max_pool2d'; kernel_size = 2", "name = 'act'; type = 'silu'"];
     insta::assert_snapshot!(items(HEADER, &layers, &["act"]), @"
-    static ACT_FROZEN: castnet::inference::BlockedMap = castnet::inference::BlockedMap {
-        input: castnet::inference::Blocked::new(32, 3, 3),
-        output: castnet::inference::Blocked::new(32, 3, 3),
+    static ACT_FROZEN: castnet::blocked::BlockedActivation = castnet::blocked::BlockedActivation {
+        input: castnet::blocked::Blocked::new(32, 3, 3),
+        output: castnet::blocked::Blocked::new(32, 3, 3),
         activation: castnet::Activation::Silu,
     };
     /// `act` (silu), net.toml:8, frozen: every element of a blocked map.
     fn act_frozen(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
-        castnet::inference::map::run(context, &ACT_FROZEN, input, output);
+        castnet::blocked::activation::run(context, &ACT_FROZEN, input, output);
     }
     ");
 }
@@ -196,14 +196,14 @@ const TWO: [&str; 2] = [
 fn sum() {
     let layers = [TWO[0], TWO[1], "name = 'sum'; type = 'add'; inputs = ['a', 'b', 'input']", "type = 'relu'"];
     insta::assert_snapshot!(items(HEADER, &layers, &["sum"]), @"
-    static SUM_FROZEN: castnet::inference::BlockedCombine = castnet::inference::BlockedCombine {
+    static SUM_FROZEN: castnet::blocked::BlockedCombine = castnet::blocked::BlockedCombine {
         product: false,
         inputs: &[
-            castnet::inference::Blocked::new(32, 6, 6),
-            castnet::inference::Blocked::new(32, 6, 6),
-            castnet::inference::Blocked::new(32, 6, 6),
+            castnet::blocked::Blocked::new(32, 6, 6),
+            castnet::blocked::Blocked::new(32, 6, 6),
+            castnet::blocked::Blocked::new(32, 6, 6),
         ],
-        output: castnet::inference::Blocked::new(32, 6, 6),
+        output: castnet::blocked::Blocked::new(32, 6, 6),
         activation: Some(castnet::Activation::Relu),
     };
     /// `sum` (add) + `relu1`, net.toml:16, frozen: a sum of blocked maps.
@@ -214,7 +214,7 @@ fn sum() {
         input_2: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::combine::run(
+        castnet::blocked::combine::run(
             context,
             &SUM_FROZEN,
             &[input_0, input_1, input_2],
@@ -230,13 +230,13 @@ fn product() {
     let pool = "name = 'gate'; type = 'adaptive_avg_pool2d'; output_size = 1";
     let layers = [TWO[0], pool, "name = 'product'; type = 'mul'; inputs = ['a', 'gate']"];
     insta::assert_snapshot!(items(HEADER, &layers, &["product"]), @"
-    static PRODUCT_FROZEN: castnet::inference::BlockedCombine = castnet::inference::BlockedCombine {
+    static PRODUCT_FROZEN: castnet::blocked::BlockedCombine = castnet::blocked::BlockedCombine {
         product: true,
         inputs: &[
-            castnet::inference::Blocked::new(32, 6, 6),
-            castnet::inference::Blocked::new(32, 1, 1),
+            castnet::blocked::Blocked::new(32, 6, 6),
+            castnet::blocked::Blocked::new(32, 1, 1),
         ],
-        output: castnet::inference::Blocked::new(32, 6, 6),
+        output: castnet::blocked::Blocked::new(32, 6, 6),
         activation: None,
     };
     /// `product` (mul), net.toml:15, frozen: a product of blocked maps.
@@ -246,7 +246,7 @@ fn product() {
         input_1: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::combine::run(
+        castnet::blocked::combine::run(
             context,
             &PRODUCT_FROZEN,
             &[input_0, input_1],
@@ -262,12 +262,12 @@ fn copied_concatenation() {
     let few = "name = 'few'; type = 'conv2d'; out_channels = 8; kernel_size = 1; input = 'input'";
     let layers = [few, TWO[0], "name = 'both'; type = 'concat'; inputs = ['few', 'a']"];
     insta::assert_snapshot!(items(HEADER, &layers, &["both"]), @"
-    static BOTH_FROZEN: castnet::inference::BlockedConcat = castnet::inference::BlockedConcat {
+    static BOTH_FROZEN: castnet::blocked::BlockedConcat = castnet::blocked::BlockedConcat {
         inputs: &[
-            castnet::inference::Blocked::new(8, 6, 6),
-            castnet::inference::Blocked::new(32, 6, 6),
+            castnet::blocked::Blocked::new(8, 6, 6),
+            castnet::blocked::Blocked::new(32, 6, 6),
         ],
-        output: castnet::inference::Blocked::new(40, 6, 6),
+        output: castnet::blocked::Blocked::new(40, 6, 6),
     };
     /// `both` (concat), net.toml:17, frozen: copies blocked maps one behind the other.
     fn both_frozen(
@@ -276,7 +276,7 @@ fn copied_concatenation() {
         input_1: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::concat::run(context, &BOTH_FROZEN, &[input_0, input_1], output);
+        castnet::blocked::concat::run(context, &BOTH_FROZEN, &[input_0, input_1], output);
     }
     ");
 }
@@ -286,9 +286,9 @@ fn concatenation_in_place() {
     let after = "name = 'after'; type = 'conv2d'; out_channels = 16; kernel_size = 1";
     let layers = [TWO[0], TWO[1], "name = 'both'; type = 'concat'; inputs = ['a', 'b']", after];
     insta::assert_snapshot!(items(HEADER, &layers, &["a_frozen", "b_frozen", "after_frozen", "head_pass"]), @"
-    static A_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(32, 6, 6),
-        output: castnet::inference::Blocked::new(32, 6, 6).within(0, 4),
+    static A_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(32, 6, 6),
+        output: castnet::blocked::Blocked::new(32, 6, 6).within(0, 4),
         kernel: [1, 1],
         stride: [1, 1],
         padding: [0, 0],
@@ -304,7 +304,7 @@ fn concatenation_in_place() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::direct::run(
+        castnet::blocked::direct::run(
             context,
             &A_FROZEN,
             input,
@@ -313,18 +313,18 @@ fn concatenation_in_place() {
             output,
         );
     }
-    static B_FROZEN: castnet::inference::OnBlocked<castnet::Pool2d> = castnet::inference::OnBlocked {
+    static B_FROZEN: castnet::blocked::OnBlocked<castnet::Pool2d> = castnet::blocked::OnBlocked {
         layer: B,
-        input: castnet::inference::Blocked::new(32, 6, 6),
-        output: castnet::inference::Blocked::new(32, 6, 6).within(2, 4),
+        input: castnet::blocked::Blocked::new(32, 6, 6),
+        output: castnet::blocked::Blocked::new(32, 6, 6).within(2, 4),
     };
     /// `b` (max_pool2d), net.toml:10, frozen: on blocked maps.
     fn b_frozen(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
-        castnet::inference::max_pool2d::run(context, &B_FROZEN, input, output);
+        castnet::blocked::max_pool2d::run(context, &B_FROZEN, input, output);
     }
-    static AFTER_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(64, 6, 6),
-        output: castnet::inference::Blocked::new(16, 6, 6),
+    static AFTER_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(64, 6, 6),
+        output: castnet::blocked::Blocked::new(16, 6, 6),
         kernel: [1, 1],
         stride: [1, 1],
         padding: [0, 0],
@@ -340,7 +340,7 @@ fn concatenation_in_place() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::direct::run(
+        castnet::blocked::direct::run(
             context,
             &AFTER_FROZEN,
             input,

@@ -83,7 +83,7 @@ fn the_whole_batch() {
         eps: 0.00001,
         momentum: 0.1,
     };
-    const BN_PACKED: castnet::Range<usize> = castnet::inference::part(0, 8);
+    const BN_PACKED: castnet::Range<usize> = castnet::blocked::part(0, 8);
     /// Copies the tensors of `bn`.
     fn bn_pack(
         tensors: &mut castnet::Tensors<'_>,

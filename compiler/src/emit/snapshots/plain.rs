@@ -8,15 +8,15 @@ const CONV: &str = "name = 'conv'; type = 'conv2d'; out_channels = 32; kernel_si
 fn linear() {
     let layers = ["name = 'fc'; type = 'linear'; out_features = 10; bias = false", "type = 'sigmoid'"];
     insta::assert_snapshot!(items("input = [20]", &layers, &["fc"]), @"
-    static FC_FROZEN: castnet::inference::PackedLinear = castnet::inference::PackedLinear {
+    static FC_FROZEN: castnet::blocked::PackedLinear = castnet::blocked::PackedLinear {
         in_features: 20,
         out_features: 10,
         map: None,
         activation: Some(castnet::Activation::Sigmoid),
     };
-    const FC_PACKED: castnet::Range<usize> = castnet::inference::part(
+    const FC_PACKED: castnet::Range<usize> = castnet::blocked::part(
         0,
-        castnet::inference::linear::packed_len(&FC_FROZEN),
+        castnet::blocked::linear::packed_len(&FC_FROZEN),
     );
     /// Packs the weights of `fc`.
     fn fc_pack(
@@ -24,12 +24,12 @@ fn linear() {
         packed: &mut [f32],
     ) -> castnet::Result<()> {
         let [weight] = tensors.get([castnet::parameter(0..200)])?;
-        let weights = castnet::inference::Weights {
+        let weights = castnet::blocked::Weights {
             weight,
             bias: None,
             norm: None,
         };
-        castnet::inference::linear::pack(&FC_FROZEN, &weights, &mut packed[FC_PACKED]);
+        castnet::blocked::linear::pack(&FC_FROZEN, &weights, &mut packed[FC_PACKED]);
         Ok(())
     }
     /// `fc` (linear) + `sigmoid1`, net.toml:4, frozen: a product with packed weights.
@@ -39,7 +39,7 @@ fn linear() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::linear::run(
+        castnet::blocked::linear::run(
             context,
             &FC_FROZEN,
             input,
@@ -54,15 +54,15 @@ fn linear() {
 fn linear_with_a_norm() {
     let layers = ["name = 'fc'; type = 'linear'; out_features = 10", "name = 'bn'; type = 'batch_norm1d'"];
     insta::assert_snapshot!(items("input = [20]", &layers, &["fc"]), @"
-    static FC_FROZEN: castnet::inference::PackedLinear = castnet::inference::PackedLinear {
+    static FC_FROZEN: castnet::blocked::PackedLinear = castnet::blocked::PackedLinear {
         in_features: 20,
         out_features: 10,
         map: None,
         activation: None,
     };
-    const FC_PACKED: castnet::Range<usize> = castnet::inference::part(
+    const FC_PACKED: castnet::Range<usize> = castnet::blocked::part(
         0,
-        castnet::inference::linear::packed_len(&FC_FROZEN),
+        castnet::blocked::linear::packed_len(&FC_FROZEN),
     );
     /// Packs the weights of `fc`, with `bn` folded in.
     fn fc_pack(
@@ -78,19 +78,19 @@ fn linear_with_a_norm() {
                 castnet::buffer(0..10),
                 castnet::buffer(10..20),
             ])?;
-        let norm = castnet::inference::BatchNorm {
+        let norm = castnet::blocked::BatchNorm {
             weight: Some(norm_weight),
             bias: Some(norm_bias),
             mean,
             variance,
             eps: 0.00001,
         };
-        let weights = castnet::inference::Weights {
+        let weights = castnet::blocked::Weights {
             weight,
             bias: Some(bias),
             norm: Some(norm),
         };
-        castnet::inference::linear::pack(&FC_FROZEN, &weights, &mut packed[FC_PACKED]);
+        castnet::blocked::linear::pack(&FC_FROZEN, &weights, &mut packed[FC_PACKED]);
         Ok(())
     }
     /// `fc` (linear) + `bn`, net.toml:4, frozen: a product with packed weights.
@@ -100,7 +100,7 @@ fn linear_with_a_norm() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::linear::run(
+        castnet::blocked::linear::run(
             context,
             &FC_FROZEN,
             input,
@@ -116,15 +116,15 @@ fn linear_with_a_norm() {
 fn linear_on_a_map() {
     let layers = [CONV, "type = 'flatten'", "name = 'fc'; type = 'linear'; out_features = 10"];
     insta::assert_snapshot!(items("input = [32, 4, 3]", &layers, &["fc"]), @"
-    static FC_FROZEN: castnet::inference::PackedLinear = castnet::inference::PackedLinear {
+    static FC_FROZEN: castnet::blocked::PackedLinear = castnet::blocked::PackedLinear {
         in_features: 384,
         out_features: 10,
         map: Some([32, 4, 3]),
         activation: None,
     };
-    const FC_PACKED: castnet::Range<usize> = castnet::inference::part(
+    const FC_PACKED: castnet::Range<usize> = castnet::blocked::part(
         CONV_PACKED.end,
-        castnet::inference::linear::packed_len(&FC_FROZEN),
+        castnet::blocked::linear::packed_len(&FC_FROZEN),
     );
     /// Packs the weights of `fc`.
     fn fc_pack(
@@ -133,12 +133,12 @@ fn linear_on_a_map() {
     ) -> castnet::Result<()> {
         let [weight, bias] = tensors
             .get([castnet::parameter(1056..4896), castnet::parameter(4896..4906)])?;
-        let weights = castnet::inference::Weights {
+        let weights = castnet::blocked::Weights {
             weight,
             bias: Some(bias),
             norm: None,
         };
-        castnet::inference::linear::pack(&FC_FROZEN, &weights, &mut packed[FC_PACKED]);
+        castnet::blocked::linear::pack(&FC_FROZEN, &weights, &mut packed[FC_PACKED]);
         Ok(())
     }
     /// `fc` (linear), net.toml:13, frozen: a product with weights that are packed in the order of the blocked map.
@@ -148,7 +148,7 @@ fn linear_on_a_map() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::linear::run(
+        castnet::blocked::linear::run(
             context,
             &FC_FROZEN,
             input,
@@ -169,7 +169,7 @@ fn linear_of_rows() {
         out_features: 10,
         rows: 4,
     };
-    const FC_PACKED: castnet::Range<usize> = castnet::inference::part(0, 210);
+    const FC_PACKED: castnet::Range<usize> = castnet::blocked::part(0, 210);
     /// Copies the tensors of `fc`.
     fn fc_pack(
         tensors: &mut castnet::Tensors<'_>,
@@ -223,7 +223,7 @@ fn a_layer_with_parameters() {
         inner: 36,
         eps: 0.00001,
     };
-    const GN_PACKED: castnet::Range<usize> = castnet::inference::part(0, 8);
+    const GN_PACKED: castnet::Range<usize> = castnet::blocked::part(0, 8);
     /// Copies the tensors of `gn`.
     fn gn_pack(
         tensors: &mut castnet::Tensors<'_>,
@@ -262,7 +262,7 @@ fn a_layer_with_parameters_and_buffers() {
         eps: 0.00001,
         momentum: 0.1,
     };
-    const BN_PACKED: castnet::Range<usize> = castnet::inference::part(0, 40);
+    const BN_PACKED: castnet::Range<usize> = castnet::blocked::part(0, 40);
     /// Copies the tensors of `bn`.
     fn bn_pack(
         tensors: &mut castnet::Tensors<'_>,
@@ -312,7 +312,7 @@ fn a_convolution_by_its_own_function() {
         groups: 1,
         padding_mode: castnet::PaddingMode::Reflect,
     };
-    const CONV_PACKED: castnet::Range<usize> = castnet::inference::part(0, 2320);
+    const CONV_PACKED: castnet::Range<usize> = castnet::blocked::part(0, 2320);
     /// Copies the tensors of `conv`.
     fn conv_pack(
         tensors: &mut castnet::Tensors<'_>,
@@ -345,7 +345,7 @@ fn conversions() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 32; kernel_size = 3; padding = 1";
     let header = "input = [32, 6, 6]; winograd = false";
     insta::assert_snapshot!(items(header, &[conv], &["input_in", "conv_out"]), @"
-    static INPUT_IN_BLOCKED: castnet::inference::Blocked = castnet::inference::Blocked::new(
+    static INPUT_IN_BLOCKED: castnet::blocked::Blocked = castnet::blocked::Blocked::new(
             32,
             6,
             6,
@@ -358,16 +358,21 @@ fn conversions() {
         output: &mut [f32],
     ) {
         INPUT_IN_BLOCKED.zero_halo(output);
-        castnet::inference::layout::to_blocked(context, &INPUT_IN_BLOCKED, input, output);
+        castnet::blocked::conversion::to_blocked(context, &INPUT_IN_BLOCKED, input, output);
     }
-    static CONV_OUT_BLOCKED: castnet::inference::Blocked = castnet::inference::Blocked::new(
+    static CONV_OUT_BLOCKED: castnet::blocked::Blocked = castnet::blocked::Blocked::new(
         32,
         6,
         6,
     );
     /// From channels in blocks of 16 to PyTorch's layout.
     fn conv_out_to_plain(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
-        castnet::inference::layout::from_blocked(context, &CONV_OUT_BLOCKED, input, output);
+        castnet::blocked::conversion::from_blocked(
+            context,
+            &CONV_OUT_BLOCKED,
+            input,
+            output,
+        );
     }
     ");
 }

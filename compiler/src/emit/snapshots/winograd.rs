@@ -9,9 +9,9 @@ const FROM: &str = "name = 'from'; type = 'conv2d'; out_channels = 32; kernel_si
 fn f2() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 32; kernel_size = 3; padding = 1";
     insta::assert_snapshot!(items("input = [32, 8, 8]; winograd = 'f2'", &[FROM, conv], &["from_frozen", "conv"]), @"
-    static FROM_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(32, 8, 8),
-        output: castnet::inference::Blocked::new(32, 8, 8),
+    static FROM_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(32, 8, 8),
+        output: castnet::blocked::Blocked::new(32, 8, 8),
         kernel: [1, 1],
         stride: [1, 1],
         padding: [0, 0],
@@ -27,7 +27,7 @@ fn f2() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::direct::run(
+        castnet::blocked::direct::run(
             context,
             &FROM_FROZEN,
             input,
@@ -36,9 +36,9 @@ fn f2() {
             output,
         );
     }
-    static CONV_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(32, 8, 8),
-        output: castnet::inference::Blocked::new(32, 8, 8),
+    static CONV_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(32, 8, 8),
+        output: castnet::blocked::Blocked::new(32, 8, 8),
         kernel: [3, 3],
         stride: [1, 1],
         padding: [1, 1],
@@ -47,9 +47,9 @@ fn f2() {
         residual: None,
         activation: None,
     };
-    const CONV_PACKED: castnet::Range<usize> = castnet::inference::part(
+    const CONV_PACKED: castnet::Range<usize> = castnet::blocked::part(
         FROM_PACKED.end,
-        castnet::inference::winograd::f2::packed_len(&CONV_FROZEN),
+        castnet::blocked::winograd::f2::packed_len(&CONV_FROZEN),
     );
     /// Packs the weights of `conv`.
     fn conv_pack(
@@ -58,12 +58,12 @@ fn f2() {
     ) -> castnet::Result<()> {
         let [weight, bias] = tensors
             .get([castnet::parameter(1056..10272), castnet::parameter(10272..10304)])?;
-        let weights = castnet::inference::Weights {
+        let weights = castnet::blocked::Weights {
             weight,
             bias: Some(bias),
             norm: None,
         };
-        castnet::inference::winograd::f2::pack(
+        castnet::blocked::winograd::f2::pack(
             &CONV_FROZEN,
             &weights,
             &mut packed[CONV_PACKED],
@@ -77,7 +77,7 @@ fn f2() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::winograd::f2::run(
+        castnet::blocked::winograd::f2::run(
             context,
             &CONV_FROZEN,
             input,
@@ -93,9 +93,9 @@ fn f2() {
 fn f4() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 32; kernel_size = 3; padding = 1";
     insta::assert_snapshot!(items("input = [32, 8, 8]; winograd = 'f4'", &[conv], &["conv"]), @"
-    static CONV_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(32, 8, 8),
-        output: castnet::inference::Blocked::new(32, 8, 8),
+    static CONV_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(32, 8, 8),
+        output: castnet::blocked::Blocked::new(32, 8, 8),
         kernel: [3, 3],
         stride: [1, 1],
         padding: [1, 1],
@@ -104,9 +104,9 @@ fn f4() {
         residual: None,
         activation: None,
     };
-    const CONV_PACKED: castnet::Range<usize> = castnet::inference::part(
+    const CONV_PACKED: castnet::Range<usize> = castnet::blocked::part(
         0,
-        castnet::inference::winograd::f4::packed_len(&CONV_FROZEN),
+        castnet::blocked::winograd::f4::packed_len(&CONV_FROZEN),
     );
     /// Packs the weights of `conv`.
     fn conv_pack(
@@ -115,12 +115,12 @@ fn f4() {
     ) -> castnet::Result<()> {
         let [weight, bias] = tensors
             .get([castnet::parameter(0..9216), castnet::parameter(9216..9248)])?;
-        let weights = castnet::inference::Weights {
+        let weights = castnet::blocked::Weights {
             weight,
             bias: Some(bias),
             norm: None,
         };
-        castnet::inference::winograd::f4::pack(
+        castnet::blocked::winograd::f4::pack(
             &CONV_FROZEN,
             &weights,
             &mut packed[CONV_PACKED],
@@ -134,7 +134,7 @@ fn f4() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::winograd::f4::run(
+        castnet::blocked::winograd::f4::run(
             context,
             &CONV_FROZEN,
             input,
@@ -150,9 +150,9 @@ fn f4() {
 fn f2_of_5x5() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 32; kernel_size = 5; padding = 2";
     insta::assert_snapshot!(items("input = [32, 8, 8]; winograd = 'f2'", &[conv], &["conv"]), @"
-    static CONV_FROZEN: castnet::inference::BlockedConv2d = castnet::inference::BlockedConv2d {
-        input: castnet::inference::Blocked::new(32, 8, 8),
-        output: castnet::inference::Blocked::new(32, 8, 8),
+    static CONV_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
+        input: castnet::blocked::Blocked::new(32, 8, 8),
+        output: castnet::blocked::Blocked::new(32, 8, 8),
         kernel: [5, 5],
         stride: [1, 1],
         padding: [2, 2],
@@ -161,9 +161,9 @@ fn f2_of_5x5() {
         residual: None,
         activation: None,
     };
-    const CONV_PACKED: castnet::Range<usize> = castnet::inference::part(
+    const CONV_PACKED: castnet::Range<usize> = castnet::blocked::part(
         0,
-        castnet::inference::winograd::f2_5x5::packed_len(&CONV_FROZEN),
+        castnet::blocked::winograd::f2_5x5::packed_len(&CONV_FROZEN),
     );
     /// Packs the weights of `conv`.
     fn conv_pack(
@@ -172,12 +172,12 @@ fn f2_of_5x5() {
     ) -> castnet::Result<()> {
         let [weight, bias] = tensors
             .get([castnet::parameter(0..25600), castnet::parameter(25600..25632)])?;
-        let weights = castnet::inference::Weights {
+        let weights = castnet::blocked::Weights {
             weight,
             bias: Some(bias),
             norm: None,
         };
-        castnet::inference::winograd::f2_5x5::pack(
+        castnet::blocked::winograd::f2_5x5::pack(
             &CONV_FROZEN,
             &weights,
             &mut packed[CONV_PACKED],
@@ -191,7 +191,7 @@ fn f2_of_5x5() {
         input: &[f32],
         output: &mut [f32],
     ) {
-        castnet::inference::winograd::f2_5x5::run(
+        castnet::blocked::winograd::f2_5x5::run(
             context,
             &CONV_FROZEN,
             input,
