@@ -24,8 +24,7 @@
 //! F(4x4, 7x7/2):  TILES * (80 ic + (58 + 50 ic) * ceil(oc / 16))
 //! ```
 
-use crate::layers::Convolution;
-use crate::layout::BLOCK;
+use castnet_descriptors::{BLOCK, Conv2d};
 use std::fmt;
 
 /// The algorithms of `castnet::blocked`.
@@ -142,7 +141,7 @@ pub enum Winograd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Work {
     /// Kernel, stride, dilation and groups.
-    pub form: Convolution,
+    pub form: Conv2d,
     /// Channels, height and width of the input.
     pub input: [usize; 3],
     /// Channels, height and width of the output.
@@ -250,7 +249,7 @@ impl Work {
 
     /// Floats of the packed weights, without the bias.
     pub fn weights(&self, algorithm: Algorithm) -> f64 {
-        let Convolution { kernel, groups, .. } = self.form;
+        let Conv2d { kernel, groups, .. } = self.form;
         let outputs = self.output[0].next_multiple_of(BLOCK);
         let taps = match (algorithm, algorithm.form()) {
             (_, Some(form)) => form.planes().pow(2) * self.input[0],
@@ -291,21 +290,25 @@ pub fn linear(in_features: usize, out_features: usize, batch: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use castnet_descriptors::PaddingMode;
 
     fn conv(inputs: usize, outputs: usize, size: usize) -> Work {
         square(3, inputs, outputs, size)
     }
 
     fn square(kernel: usize, inputs: usize, outputs: usize, size: usize) -> Work {
-        let form = Convolution {
+        let [input, output] = [[inputs, size, size], [outputs, size, size]];
+        let form = Conv2d {
+            input,
+            output,
             kernel: [kernel; 2],
             stride: [1, 1],
             padding: [kernel / 2; 2],
             dilation: [1, 1],
             groups: 1,
-            zero_padded: true,
+            padding_mode: PaddingMode::Zeros,
         };
-        Work { form, input: [inputs, size, size], output: [outputs, size, size] }
+        Work { form, input, output }
     }
 
     #[test]

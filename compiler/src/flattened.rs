@@ -1,6 +1,7 @@
 //! Linear layers that take a blocked map as it lies: their weights are packed in its order, and nothing is converted.
 
-use crate::layout::{BLOCK, Call, Id, Kernel, Layout, Value};
+use crate::layout::{Call, Id, Kernel, Layout, Value};
+use castnet_descriptors::BLOCK;
 
 /// Leaves out conversions whose results nothing but linear layers take, where the map's buffer holds all of its floats and no others.
 pub fn take_blocked(values: &[Value], calls: &mut Vec<Call>, outputs: &[Id]) {

@@ -2,9 +2,9 @@
 //! an activation into the layer whose result they take, where nothing else takes that result.
 
 use crate::graph::ValueId;
-use crate::layers::activation::Activation;
-use crate::layers::{Pool2x2, Role};
+use crate::layers::Role;
 use crate::shape::Shaped;
+use castnet_descriptors::{Activation, Pool2x2};
 use std::collections::HashMap;
 
 /// One operation of the inference program.

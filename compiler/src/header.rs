@@ -6,6 +6,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::shape::Shape;
 use crate::source::Span;
 use crate::spec::{Key, Table, Value, ValueKind};
+use castnet_descriptors::Loss;
 
 /// An input of the network.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,29 +18,6 @@ pub struct Input {
     /// Where its shape is written.
     pub span: Span,
 }
-
-/// The losses of the spec format, on the first output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Loss {
-    CrossEntropy,
-    Nll,
-    Mse,
-    L1,
-    SmoothL1,
-    Bce,
-    BceWithLogits,
-}
-
-const LOSSES: [(&str, Loss); 7] = [
-    ("cross_entropy", Loss::CrossEntropy),
-    ("nll", Loss::Nll),
-    ("mse", Loss::Mse),
-    ("l1", Loss::L1),
-    ("smooth_l1", Loss::SmoothL1),
-    ("bce", Loss::Bce),
-    ("bce_with_logits", Loss::BceWithLogits),
-];
 
 /// What `[network]` says.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,7 +76,7 @@ pub fn read(root: &Table, diagnostics: &mut Diagnostics) -> Header {
             }
         }
     }
-    let loss = args.word("loss", &LOSSES);
+    let loss = args.word("loss", &Loss::ALL.map(|loss| (loss.name(), loss)));
     let winograd = read_winograd(&mut args).unwrap_or_default();
     args.finish();
     Header { span: table.span.clone(), inputs, outputs: outputs.filter(|names| !names.is_empty()), loss, winograd }
@@ -207,5 +185,5 @@ pub fn is_name(name: &str) -> bool {
 
 /// The words of the losses, for messages.
 pub fn loss_words() -> String {
-    list_words(LOSSES.iter().map(|(word, _)| *word))
+    list_words(Loss::ALL.iter().map(|loss| loss.name()))
 }

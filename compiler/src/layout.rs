@@ -7,14 +7,12 @@ use crate::cost::{Algorithm, Work};
 use crate::flattened;
 use crate::fuse::{Fused, FusedGraph, fuse};
 use crate::graph::ValueId;
-use crate::layers::{Convolution, Role};
+use crate::layers::Role;
 use crate::pooled;
 use crate::shape::{Shape, Shaped};
 use crate::split;
+use castnet_descriptors::{BLOCK, Conv2d};
 use std::collections::{HashMap, HashSet};
-
-/// Channels of a block; the same on every instruction set.
-pub const BLOCK: usize = 16;
 
 /// A value of the inference program: its number in [`Frozen::values`].
 pub type Id = usize;
@@ -233,7 +231,7 @@ impl Builder<'_> {
         let is_map = |value: &ValueId| self.shaped.shape(*value).rank() > 1;
         let maps = fused.inputs.iter().all(is_map) && node.output.rank() > 1;
         match node.op.role() {
-            Role::Convolution(conv) if conv.zero_padded => self.convolution(fused, &conv),
+            Role::Convolution(conv) if conv.reads_zeros_outside() => self.convolution(fused, &conv),
             Role::Linear { rows: 1, .. } => self.call_plain(fused, Kernel::Linear),
             Role::Affine { .. } if maps => self.call_blocked(fused, Kernel::Affine),
             Role::Activation(_) if maps && self.is_blocked(fused.inputs[0]) => {
@@ -319,7 +317,7 @@ impl Builder<'_> {
         self.values[id].home = self.values[source].home;
     }
 
-    fn convolution(&mut self, fused: Fused, conv: &Convolution) {
+    fn convolution(&mut self, fused: Fused, conv: &Conv2d) {
         let output = ValueId::Node(fused.result);
         let first = fused.inputs[0];
         let residual = fused.residual.map(|(_, value)| self.blocked(value));
@@ -348,7 +346,7 @@ impl Builder<'_> {
 }
 
 /// What a convolution reads around its input: padding above and to the left, and below and to the right what the last window reaches.
-pub fn halo(conv: &Convolution, [input, output]: [[usize; 3]; 2]) -> [usize; 4] {
+pub fn halo(conv: &Conv2d, [input, output]: [[usize; 3]; 2]) -> [usize; 4] {
     let after = |axis: usize| {
         let span = (conv.kernel[axis] - 1) * conv.dilation[axis] + 1;
         let end = (output[axis + 1] - 1) * conv.stride[axis] + span;

@@ -7,6 +7,7 @@
 pub mod args;
 pub mod blocks;
 pub mod cost;
+mod descriptor;
 pub mod diagnostic;
 pub mod emit;
 mod flattened;

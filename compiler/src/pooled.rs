@@ -1,9 +1,9 @@
 //! Pools of 2x2 pixels that become the last step of the first layers' convolutions: their kernels make the pixels in working memory, band
 //! by band, and only what the pool leaves of them is a value.
 
-use crate::layers::Pool2x2;
 use crate::layout::{Call, Id, Kernel, Value};
 use crate::shape::Shaped;
+use castnet_descriptors::Pool2x2;
 
 /// Folds pools into the convolutions whose results nothing else takes.
 pub fn fold(shaped: &Shaped, values: &[Value], calls: &mut Vec<Call>, outputs: &[Id]) {

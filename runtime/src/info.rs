@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+pub use castnet_descriptors::Init;
+
 use crate::arena::{ArenaSize, Span};
 use crate::loss::Loss;
 
@@ -83,17 +85,6 @@ pub struct BufferInfo {
     pub offset: usize,
     /// The value that it starts with: 0 for a mean, 1 for a variance.
     pub fill: f32,
-}
-
-/// How a parameter is initialised. The macro works out the numbers from PyTorch's rules.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Init {
-    /// Uniform in `-bound..bound`.
-    Uniform(f32),
-    /// Normal with mean 0 and this standard deviation.
-    Normal(f32),
-    /// This value everywhere.
-    Constant(f32),
 }
 
 impl ValueInfo {

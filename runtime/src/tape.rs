@@ -7,7 +7,7 @@ use crate::arena::Arena;
 use crate::buffer::Buffer;
 use crate::error::{Error, Role};
 use crate::kernels::{Context, Random};
-use crate::loss::{Loss, Mean, Target};
+use crate::loss::{self, Loss, Mean, Target};
 use crate::network::Network;
 use crate::simd::Isa;
 use crate::state::State;
@@ -196,14 +196,14 @@ impl<N: Network> Tape<N> {
         self.expect_forward()?;
         let [first, others @ ..] = N::INFO.outputs else { unreachable!("a network has an output") };
         let axes = BatchedShape::new(self.arena.batch(), first.shape);
-        loss.check(axes.as_slice(), target)?;
+        loss::check(loss, axes.as_slice(), target)?;
         // The zeros first: an output that is the first one under another name has its place.
         for other in others {
             let [gradient] = self.arena.get([other.gradient]);
             gradient.fill(0.0);
         }
         let [output, gradient] = self.arena.get([first.training, first.gradient]);
-        loss.write(axes.as_slice(), output, target, gradient)
+        loss::write(loss, axes.as_slice(), output, target, gradient)
     }
 
     pub(crate) fn backward(&mut self, state: &State, inputs: bool) -> Result<(), Error> {

@@ -12,7 +12,7 @@ use crate::error::{Error, Role};
 #[cfg(feature = "std")]
 use crate::file;
 use crate::kernels::Random;
-use crate::loss::{Loss, Target};
+use crate::loss::{self, Loss, Target};
 use crate::network::{Network, NetworkWithLoss};
 use crate::optim::{self, Optimizer};
 use crate::tape::{BatchedShape, Tape};
@@ -142,7 +142,7 @@ impl<N: Network, O: Optimizer> Trainer<N, O> {
         self.optimizer.check()?;
         let batch = inputs.batch(N::INFO.name, Role::Input, N::INFO.inputs)?;
         if batch > 0 {
-            self.loss.check(BatchedShape::new(batch, N::INFO.outputs[0].shape).as_slice(), target)?;
+            loss::check(self.loss, BatchedShape::new(batch, N::INFO.outputs[0].shape).as_slice(), target)?;
         }
         self.network.forward_train(&mut self.tape, inputs)?;
         let mean = self.tape.set_loss(self.loss, target)?;

@@ -56,11 +56,6 @@ pub fn train(
     pass
 }
 
-/// Lives as long as the test: the kernels' descriptors of several inputs are static.
-fn leak<T: Clone>(values: &[T]) -> &'static [T] {
-    values.to_vec().leak()
-}
-
 fn conv(window: &Window, groups: usize, mode: &str) -> k::Conv2d {
     let Window { input, output, kernel, stride, padding, dilation } = *window;
     let padding_mode = match mode {
@@ -98,8 +93,8 @@ fn unpool(input: [usize; 3], output: [usize; 3]) -> k::MaxUnpool2d {
     k::MaxUnpool2d { input, output }
 }
 
-fn broadcast(inputs: &[[usize; 3]], output: [usize; 3]) -> k::Broadcast {
-    k::Broadcast { output, inputs: leak(inputs) }
+fn broadcast(inputs: &[[usize; 3]], output: [usize; 3]) -> k::Broadcast<'_> {
+    k::Broadcast { output, inputs }
 }
 
 fn upsample(op: &Op) -> k::Upsample {
@@ -205,7 +200,7 @@ impl Pass {
                 r::elementwise::mul(&broadcast(shapes, *output), &inputs, y_all);
             }
             Op::Concat { outer, lengths } => {
-                r::concat::forward(&k::Concat { outer: *outer, lengths: leak(lengths) }, &inputs, y_all);
+                r::concat::forward(&k::Concat { outer: *outer, lengths }, &inputs, y_all);
             }
         }
         self.saved.insert(layer.name.clone(), saved);
@@ -324,7 +319,7 @@ impl Pass {
                 }
             }
             Op::Concat { outer, lengths } => {
-                let op = k::Concat { outer: *outer, lengths: leak(lengths) };
+                let op = k::Concat { outer: *outer, lengths };
                 for (which, dx) in contributions.iter_mut().enumerate() {
                     r::concat::backward(&op, which, g, dx);
                 }

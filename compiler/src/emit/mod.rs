@@ -10,8 +10,8 @@ mod passes;
 mod snapshots;
 mod stub;
 
+use crate::descriptor::Code;
 use crate::graph::ValueId;
-use crate::header::Loss;
 use crate::memory::{Planned, PlannedFrozen};
 use crate::program::{Step, StorageId};
 use crate::shape::{Shape, Shaped};
@@ -101,7 +101,7 @@ pub fn network(item: &Item, source: &Source, compiled: &Compiled, files: &Files)
     let predicts = minimum_evaluation_batch(shaped) <= 1;
     let methods = interface::methods(item, &types, predicts);
     let loss = shaped.header.loss.as_ref().map(|loss| {
-        let loss = loss_tokens(loss.value);
+        let loss = loss.value.code();
         quote! {
             impl castnet::NetworkWithLoss for #name {
                 const LOSS: castnet::Loss = #loss;
@@ -298,7 +298,7 @@ fn emit_info(compiled: &Compiled, _source: &Source, offsets: &Offsets, name: &Id
     let parameters = shaped.nodes.iter().zip(&offsets.parameters).flat_map(|(node, places)| {
         node.op.parameters().into_iter().zip(places).map(|(parameter, &(from, _))| {
             let name = format!("{}.{}", node.site.name, parameter.name);
-            let (shape, offset, init) = (ints(&parameter.shape), int(from), parameter.init.tokens());
+            let (shape, offset, init) = (ints(&parameter.shape), int(from), parameter.init.code());
             quote!(castnet::ParameterInfo { name: #name, shape: &#shape, offset: #offset, init: #init })
         })
     });
@@ -318,7 +318,7 @@ fn emit_info(compiled: &Compiled, _source: &Source, offsets: &Offsets, name: &Id
     let (evaluation, training) = (size(evaluation), size(training));
     let loss = match &shaped.header.loss {
         Some(loss) => {
-            let loss = loss_tokens(loss.value);
+            let loss = loss.value.code();
             quote!(Some(#loss))
         }
         None => quote!(None),
@@ -348,18 +348,4 @@ fn emit_info(compiled: &Compiled, _source: &Source, offsets: &Offsets, name: &Id
 fn minimum_evaluation_batch(shaped: &Shaped) -> usize {
     let own = shaped.nodes.iter().filter(|node| node.op.evaluates_as_trained());
     own.map(|node| node.op.minimum_batch()).max().unwrap_or(1)
-}
-
-fn loss_tokens(loss: Loss) -> TokenStream {
-    let name = match loss {
-        Loss::CrossEntropy => "CrossEntropy",
-        Loss::Nll => "Nll",
-        Loss::Mse => "Mse",
-        Loss::L1 => "L1",
-        Loss::SmoothL1 => "SmoothL1",
-        Loss::Bce => "Bce",
-        Loss::BceWithLogits => "BceWithLogits",
-    };
-    let name = format_ident!("{name}");
-    quote!(castnet::Loss::#name)
 }

@@ -1,8 +1,9 @@
 //! Elementwise activations without parameters: one kernel with a variant each.
 
 use super::{Call, Gradient, Layer, LayerType, Op, Reads, Role};
+use crate::descriptor::Code;
 use crate::shape::{Checked, Infer};
-use crate::tokens::float;
+use castnet_descriptors::Activation;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -30,53 +31,6 @@ fn plain(activation: Activation) -> Option<Box<dyn Layer>> {
     Some(Box::new(activation))
 }
 
-/// The runtime's `Activation`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[allow(missing_docs)]
-pub enum Activation {
-    Relu,
-    Relu6,
-    LeakyRelu { negative_slope: f32 },
-    Elu { alpha: f32 },
-    Sigmoid,
-    Tanh,
-    Gelu,
-    GeluTanh,
-    Silu,
-    Hardswish,
-    Hardsigmoid,
-}
-
-impl Activation {
-    /// The runtime's value.
-    pub fn tokens(&self) -> TokenStream {
-        match self {
-            Activation::Relu => quote!(castnet::Activation::Relu),
-            Activation::Relu6 => quote!(castnet::Activation::Relu6),
-            Activation::LeakyRelu { negative_slope } => {
-                let negative_slope = float(*negative_slope);
-                quote!(castnet::Activation::LeakyRelu { negative_slope: #negative_slope })
-            }
-            Activation::Elu { alpha } => {
-                let alpha = float(*alpha);
-                quote!(castnet::Activation::Elu { alpha: #alpha })
-            }
-            Activation::Sigmoid => quote!(castnet::Activation::Sigmoid),
-            Activation::Tanh => quote!(castnet::Activation::Tanh),
-            Activation::Gelu => quote!(castnet::Activation::Gelu),
-            Activation::GeluTanh => quote!(castnet::Activation::GeluTanh),
-            Activation::Silu => quote!(castnet::Activation::Silu),
-            Activation::Hardswish => quote!(castnet::Activation::Hardswish),
-            Activation::Hardsigmoid => quote!(castnet::Activation::Hardsigmoid),
-        }
-    }
-
-    /// Whether the gradient is computed from the result (and the input need not be kept): the runtime's `saves_output`.
-    fn saves_output(&self) -> bool {
-        matches!(self, Activation::Relu | Activation::Relu6 | Activation::Sigmoid | Activation::Tanh)
-    }
-}
-
 impl Layer for Activation {
     fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
         Checked::new(cx.input().shape.clone(), *self)
@@ -97,12 +51,12 @@ impl Op for Activation {
     }
 
     fn forward(&self, call: &Call) -> TokenStream {
-        let (activation, input) = (self.tokens(), call.input());
+        let (activation, input) = (self.code(), call.input());
         quote!(castnet::activation::forward(context, #activation, #input, output);)
     }
 
     fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
-        let activation = self.tokens();
+        let activation = self.code();
         let input = call.input();
         let saved = if self.saves_output() { quote!(output) } else { quote!(#input) };
         quote!(castnet::activation::backward(context, #activation, #saved, grad_output, grad_input);)

@@ -3,8 +3,9 @@
 use super::pool::check_plane;
 use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads, Role};
 use crate::args::{Arg, Args};
+use crate::descriptor;
 use crate::shape::{Checked, Infer, Shape};
-use crate::tokens::ints;
+use castnet_descriptors::AdaptivePool2d;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -36,9 +37,8 @@ impl Layer for AdaptivePool {
             check_plane(cx, height, width)?;
         }
         let [rows, columns] = self.output_size.value;
-        let op =
-            AdaptivePoolOp { kind: self.kind, input: [channels, height, width], output: [channels, rows, columns] };
-        Checked::new(Shape(op.output.to_vec()), op)
+        let sizes = AdaptivePool2d { input: [channels, height, width], output: [channels, rows, columns] };
+        Checked::new(Shape(sizes.output.to_vec()), AdaptivePoolOp { kind: self.kind, sizes })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -49,15 +49,14 @@ impl Layer for AdaptivePool {
 #[derive(Debug)]
 struct AdaptivePoolOp {
     kind: Kind,
-    input: [usize; 3],
-    output: [usize; 3],
+    sizes: AdaptivePool2d,
 }
 
 impl Op for AdaptivePoolOp {
     /// Where the maxima were.
     fn saved(&self) -> Extent {
         match self.kind {
-            Kind::Max => Extent::per_sample(self.output.iter().product()),
+            Kind::Max => Extent::per_sample(self.sizes.output.iter().product()),
             Kind::Average => Extent::default(),
         }
     }
@@ -71,9 +70,7 @@ impl Op for AdaptivePoolOp {
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let [input, output] = [self.input, self.output].map(|sizes| ints(&sizes));
-        let value = quote!(castnet::AdaptivePool2d { input: #input, output: #output });
-        Some((quote!(castnet::AdaptivePool2d), value))
+        Some(descriptor::item(&self.sizes))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {
@@ -103,7 +100,7 @@ impl Op for AdaptivePoolOp {
 
     fn role(&self) -> Role {
         // Every window is one pixel.
-        if self.input == self.output {
+        if self.sizes.input == self.sizes.output {
             return Role::Nothing;
         }
         Role::Blocked(if self.kind == Kind::Max { "adaptive_max_pool2d" } else { "adaptive_avg_pool2d" })

@@ -1,9 +1,10 @@
 //! What normalisations share: a weight and a bias behind them.
 
-use super::init::{self, Init, WeightInit};
+use super::init::{self, WeightInit};
 use super::{Call, Parameter};
 use crate::args::Args;
 use crate::tokens::int;
+use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use std::ops::Range;

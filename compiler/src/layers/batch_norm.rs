@@ -2,11 +2,13 @@
 //! evaluation.
 
 use super::affine::{self, split, split_gradients};
-use super::init::{self, Init, WeightInit};
+use super::init::{self, WeightInit};
 use super::{BufferDecl, Call, Extent, Gradient, Layer, LayerType, Op, Parameter, Reads, Role};
 use crate::args::{Arg, Args};
+use crate::descriptor;
 use crate::shape::{Checked, Infer};
-use crate::tokens::{float, int};
+use crate::tokens::int;
+use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -58,7 +60,8 @@ impl Layer for BatchNorm {
         let inner = rest.iter().product();
         let weight = init::weight(cx, &self.init, &[channels], Init::Constant(1.0))?;
         let Self { eps, momentum, affine, track_running_stats, .. } = *self;
-        Checked::new(shape, BatchNormOp { channels, inner, eps, momentum, affine, track_running_stats, weight })
+        let sizes = castnet_descriptors::BatchNorm { channels, inner, eps, momentum };
+        Checked::new(shape, BatchNormOp { sizes, affine, track_running_stats, weight })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -66,14 +69,10 @@ impl Layer for BatchNorm {
     }
 }
 
-/// The runtime's `BatchNorm`, with its parameters and buffers.
+/// A batch norm with its parameters and buffers.
 #[derive(Debug)]
 pub struct BatchNormOp {
-    pub(crate) channels: usize,
-    /// Elements of one channel of a sample.
-    pub(crate) inner: usize,
-    pub(crate) eps: f32,
-    pub(crate) momentum: f32,
+    pub(crate) sizes: castnet_descriptors::BatchNorm,
     pub(crate) affine: bool,
     pub(crate) track_running_stats: bool,
     /// How the weight begins.
@@ -83,13 +82,13 @@ pub struct BatchNormOp {
 impl Op for BatchNormOp {
     fn parameters(&self) -> Vec<Parameter> {
         match self.affine {
-            true => affine::parameters(&[self.channels], self.weight, true),
+            true => affine::parameters(&[self.sizes.channels], self.weight, true),
             false => Vec::new(),
         }
     }
 
     fn buffers(&self) -> Vec<BufferDecl> {
-        let buffer = |name, fill| BufferDecl { name, shape: vec![self.channels], fill };
+        let buffer = |name, fill| BufferDecl { name, shape: vec![self.sizes.channels], fill };
         match self.track_running_stats {
             true => vec![buffer("running_mean", 0.0), buffer("running_var", 1.0)],
             false => Vec::new(),
@@ -98,7 +97,7 @@ impl Op for BatchNormOp {
 
     /// Means, then inverse standard deviations.
     fn saved(&self) -> Extent {
-        Extent::fixed(2 * self.channels)
+        Extent::fixed(2 * self.sizes.channels)
     }
 
     fn reads(&self, gradient: Gradient) -> Reads {
@@ -116,16 +115,11 @@ impl Op for BatchNormOp {
 
     /// The variance of a single value is none: "Expected more than 1 value per channel" in PyTorch.
     fn minimum_batch(&self) -> usize {
-        if self.inner == 1 { 2 } else { 1 }
+        if self.sizes.inner == 1 { 2 } else { 1 }
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let [channels, inner] = [self.channels, self.inner].map(int);
-        let [eps, momentum] = [self.eps, self.momentum].map(float);
-        let value = quote! {
-            castnet::BatchNorm { channels: #channels, inner: #inner, eps: #eps, momentum: #momentum }
-        };
-        Some((quote!(castnet::BatchNorm), value))
+        Some(descriptor::item(&self.sizes))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {
@@ -165,7 +159,7 @@ impl Op for BatchNormOp {
     }
 
     fn role(&self) -> Role {
-        if self.track_running_stats { Role::Affine { eps: self.eps } } else { Role::Plain }
+        if self.track_running_stats { Role::Affine { eps: self.sizes.eps } } else { Role::Plain }
     }
 }
 

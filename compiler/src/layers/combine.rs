@@ -1,8 +1,10 @@
 //! Layers that combine several inputs element by element: `add` and `mul`.
 
 use super::{Call, Gradient, Layer, LayerType, Op, Reads, Role};
+use crate::descriptor;
 use crate::shape::{Checked, Infer, Shape};
-use crate::tokens::{int, ints};
+use crate::tokens::int;
+use castnet_descriptors::Broadcast;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -18,8 +20,8 @@ enum Combine {
 impl Layer for Combine {
     fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
         let output = broadcast(cx)?;
-        let inputs = cx.inputs.iter().map(|operand| operand.shape.clone()).collect();
-        Checked::new(output.clone(), CombineOp { combine: *self, output, inputs })
+        let inputs = cx.inputs.iter().map(|operand| padded(&operand.shape)).collect();
+        Checked::new(output.clone(), CombineOp { combine: *self, output: padded(&output), inputs })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -58,18 +60,18 @@ fn refuse(cx: &mut Infer<'_>, a: usize, b: usize, why: String) {
     });
 }
 
-/// The runtime's `Broadcast`.
 #[derive(Debug)]
 struct CombineOp {
     combine: Combine,
-    output: Shape,
-    inputs: Vec<Shape>,
+    output: [usize; 3],
+    inputs: Vec<[usize; 3]>,
 }
 
-/// Three axes with ones in front, as the runtime counts them.
-fn padded(shape: &Shape) -> TokenStream {
-    let sizes: Vec<usize> = std::iter::repeat_n(1, 3 - shape.rank()).chain(shape.0.iter().copied()).collect();
-    ints(&sizes)
+/// Three axes with ones in front, as [`Broadcast`] counts them.
+fn padded(shape: &Shape) -> [usize; 3] {
+    let mut sizes = [1; 3];
+    sizes[3 - shape.rank()..].copy_from_slice(&shape.0);
+    sizes
 }
 
 impl Op for CombineOp {
@@ -79,9 +81,7 @@ impl Op for CombineOp {
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let output = padded(&self.output);
-        let inputs = self.inputs.iter().map(padded);
-        Some((quote!(castnet::Broadcast), quote!(castnet::Broadcast { output: #output, inputs: &[#(#inputs),*] })))
+        Some(descriptor::item(&Broadcast { output: self.output, inputs: &self.inputs }))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {

@@ -3,8 +3,9 @@
 use super::flatten::axis;
 use super::{Call, Gradient, Layer, LayerType, Op, Reads, Role};
 use crate::args::{Arg, Args};
+use crate::descriptor;
 use crate::shape::{Checked, Infer};
-use crate::tokens::{int, ints};
+use crate::tokens::int;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -78,8 +79,8 @@ impl Op for ConcatOp {
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let (outer, lengths) = (int(self.outer), ints(&self.lengths));
-        Some((quote!(castnet::Concat), quote!(castnet::Concat { outer: #outer, lengths: &#lengths })))
+        let sizes = castnet_descriptors::Concat { outer: self.outer, lengths: &self.lengths };
+        Some(descriptor::item(&sizes))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {

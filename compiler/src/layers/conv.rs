@@ -1,11 +1,12 @@
 //! `conv1d` and `conv2d`. A one-dimensional convolution is the two-dimensional one on maps of height 1.
 
-use super::init::{self, Init, WeightInit};
-use super::window::{Padding, PaddingMode, Reach, padded_window, sizes_text};
-use super::{Call, Convolution, Gradient, Layer, LayerType, Op, Parameter, Reads, Role};
+use super::init::{self, WeightInit};
+use super::window::{self, Padding, Reach, padded_window, sizes_text};
+use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads, Role};
 use crate::args::{Arg, Args, list_names};
+use crate::descriptor;
 use crate::shape::{Checked, Infer, Shape};
-use crate::tokens::{int, ints};
+use castnet_descriptors::{Conv2d, Init, PaddingMode};
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -42,7 +43,7 @@ impl<const N: usize> Conv<N> {
         let dilation = args.sizes("dilation", 1).unwrap_or(Arg::default([1; N]));
         let groups = args.size("groups").unwrap_or(Arg::default(1));
         let bias = args.boolean("bias").is_none_or(|arg| arg.value);
-        let padding_mode = PaddingMode::read(args);
+        let padding_mode = window::read_padding_mode(args);
         let init = init::read(args);
         if let Some(arg) = &padding
             && matches!(arg.value, Padding::Same)
@@ -125,7 +126,7 @@ fn infer<const N: usize>(conv: &Conv<N>, cx: &mut Infer<'_>, channels: usize, si
         let dilated = conv.dilation.value[axis] * (conv.kernel_size.value[axis] - 1) + 1;
         let (first, last) = conv.padding.value.around(axis, dilated);
         before[axis] = first;
-        conv.padding_mode.check(cx, &conv.padding, [first, last], axis, N, sizes[axis])?;
+        window::check_padding(conv.padding_mode, cx, &conv.padding, [first, last], axis, N, sizes[axis])?;
         let reach = Reach { axis, axes: N, span: dilated, before: first, behind: last, beyond: 0 };
         padded_window(cx, &conv.kernel_size, &reach, sizes[axis])?;
         output[axis] = (sizes[axis] + first + last - dilated) / conv.stride.value[axis] + 1;
@@ -140,14 +141,16 @@ fn infer<const N: usize>(conv: &Conv<N>, cx: &mut Infer<'_>, channels: usize, si
     let init = init::weight(cx, &conv.init, &weight, init::default_bound(fan_in))?;
     let shape = |channels, sizes: [usize; N]| Shape([channels].into_iter().chain(sizes).collect());
     let op = ConvOp {
-        input: with_height(in_channels, sizes),
-        output: with_height(out_channels, output),
-        kernel: two_axes(conv.kernel_size.value, 1),
-        stride: two_axes(conv.stride.value, 1),
-        padding: two_axes(before, 0),
-        dilation: two_axes(conv.dilation.value, 1),
-        groups,
-        padding_mode: conv.padding_mode,
+        sizes: Conv2d {
+            input: with_height(in_channels, sizes),
+            output: with_height(out_channels, output),
+            kernel: two_axes(conv.kernel_size.value, 1),
+            stride: two_axes(conv.stride.value, 1),
+            padding: two_axes(before, 0),
+            dilation: two_axes(conv.dilation.value, 1),
+            groups,
+            padding_mode: conv.padding_mode,
+        },
         weight,
         bias: conv.bias,
         init,
@@ -205,17 +208,10 @@ pub(super) fn with_height<const N: usize>(channels: usize, sizes: [usize; N]) ->
     [channels, height, width]
 }
 
-/// The runtime's `Conv2d`, with what belongs to its parameters.
+/// A convolution with what belongs to its parameters.
 #[derive(Debug)]
 pub struct ConvOp {
-    pub(crate) input: [usize; 3],
-    pub(crate) output: [usize; 3],
-    pub(crate) kernel: [usize; 2],
-    pub(crate) stride: [usize; 2],
-    pub(crate) padding: [usize; 2],
-    pub(crate) dilation: [usize; 2],
-    pub(crate) groups: usize,
-    pub(crate) padding_mode: PaddingMode,
+    pub(crate) sizes: Conv2d,
     /// PyTorch's shape of the weight.
     weight: Vec<usize>,
     bias: bool,
@@ -226,13 +222,13 @@ pub struct ConvOp {
 impl Op for ConvOp {
     fn parameters(&self) -> Vec<Parameter> {
         let weight = Parameter { name: "weight", shape: self.weight.clone(), init: self.init };
-        let bias = Parameter { name: "bias", shape: vec![self.output[0]], init: self.bias_init };
+        let bias = Parameter { name: "bias", shape: vec![self.sizes.output[0]], init: self.bias_init };
         if self.bias { vec![weight, bias] } else { vec![weight] }
     }
 
     fn macs(&self) -> u64 {
         let window = self.weight[1..].iter().fold(1u64, |product, &size| product.saturating_mul(size as u64));
-        self.output.iter().fold(window, |product, &size| product.saturating_mul(size as u64))
+        self.sizes.output.iter().fold(window, |product, &size| product.saturating_mul(size as u64))
     }
 
     fn reads(&self, gradient: Gradient) -> Reads {
@@ -243,23 +239,7 @@ impl Op for ConvOp {
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let [input, output] = [self.input, self.output].map(|sizes| ints(&sizes));
-        let [kernel, stride, padding, dilation] =
-            [self.kernel, self.stride, self.padding, self.dilation].map(|sizes| ints(&sizes));
-        let (groups, mode) = (int(self.groups), self.padding_mode.tokens());
-        let value = quote! {
-            castnet::Conv2d {
-                input: #input,
-                output: #output,
-                kernel: #kernel,
-                stride: #stride,
-                padding: #padding,
-                dilation: #dilation,
-                groups: #groups,
-                padding_mode: #mode,
-            }
-        };
-        Some((quote!(castnet::Conv2d), value))
+        Some(descriptor::item(&self.sizes))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {
@@ -285,14 +265,7 @@ impl Op for ConvOp {
     }
 
     fn role(&self) -> Role {
-        Role::Convolution(Convolution {
-            kernel: self.kernel,
-            stride: self.stride,
-            padding: self.padding,
-            dilation: self.dilation,
-            groups: self.groups,
-            zero_padded: self.padding_mode == PaddingMode::Zeros || self.padding == [0, 0],
-        })
+        Role::Convolution(self.sizes)
     }
 }
 

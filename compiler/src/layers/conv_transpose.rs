@@ -1,12 +1,13 @@
 //! `conv_transpose2d`: the gradient of a convolution as a layer.
 
 use super::conv::groups_divide;
-use super::init::{self, Init, WeightInit};
+use super::init::{self, WeightInit};
 use super::window::{axis_name, sizes_text};
 use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
 use crate::args::{Arg, Args};
+use crate::descriptor;
 use crate::shape::{Checked, Infer, Shape};
-use crate::tokens::{int, ints};
+use castnet_descriptors::{Conv2d, ConvTranspose2d, Init, PaddingMode};
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -108,19 +109,25 @@ impl Layer for ConvTranspose {
         // PyTorch takes the second axis as the fan-in, here as in a convolution.
         let fan_in = weight[1..].iter().fold(1usize, |product, &size| product.saturating_mul(size));
         let init = init::weight(cx, &self.init, &weight, init::default_bound(fan_in))?;
-        let op = ConvTransposeOp {
-            input: [in_channels, height, width],
-            output: [out_channels, output[0], output[1]],
+        // The convolution from the result to the input, whose gradient this layer is.
+        let adjoint = Conv2d {
+            input: [out_channels, output[0], output[1]],
+            output: [in_channels, height, width],
+            kernel,
             stride: self.stride.value,
             padding: self.padding.value,
             dilation: self.dilation.value,
             groups,
+            padding_mode: PaddingMode::Zeros,
+        };
+        let op = ConvTransposeOp {
+            sizes: ConvTranspose2d { adjoint },
             weight,
             bias: self.bias,
             init,
             bias_init: init::default_bound(fan_in),
         };
-        Checked::new(Shape(op.output.to_vec()), op)
+        Checked::new(Shape(adjoint.input.to_vec()), op)
     }
 
     /// The padding and the output padding that people forget or add.
@@ -157,12 +164,7 @@ impl Layer for ConvTranspose {
 
 #[derive(Debug)]
 struct ConvTransposeOp {
-    input: [usize; 3],
-    output: [usize; 3],
-    stride: [usize; 2],
-    padding: [usize; 2],
-    dilation: [usize; 2],
-    groups: usize,
+    sizes: ConvTranspose2d,
     /// `[in, out / groups, kh, kw]`.
     weight: [usize; 4],
     bias: bool,
@@ -173,13 +175,13 @@ struct ConvTransposeOp {
 impl Op for ConvTransposeOp {
     fn parameters(&self) -> Vec<Parameter> {
         let weight = Parameter { name: "weight", shape: self.weight.to_vec(), init: self.init };
-        let bias = Parameter { name: "bias", shape: vec![self.output[0]], init: self.bias_init };
+        let bias = Parameter { name: "bias", shape: vec![self.sizes.adjoint.input[0]], init: self.bias_init };
         if self.bias { vec![weight, bias] } else { vec![weight] }
     }
 
     /// Every element of the input meets the weights of its channel.
     fn macs(&self) -> u64 {
-        let sizes = self.input.iter().chain(&self.weight[1..]);
+        let sizes = self.sizes.adjoint.output.iter().chain(&self.weight[1..]);
         sizes.fold(1u64, |product, &size| product.saturating_mul(size as u64))
     }
 
@@ -190,27 +192,8 @@ impl Op for ConvTransposeOp {
         }
     }
 
-    /// The convolution from the result to the input, whose gradient this layer is.
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let [input, output] = [self.output, self.input].map(|sizes| ints(&sizes));
-        let kernel = ints(&self.weight[2..]);
-        let [stride, padding, dilation] = [self.stride, self.padding, self.dilation].map(|sizes| ints(&sizes));
-        let groups = int(self.groups);
-        let value = quote! {
-            castnet::ConvTranspose2d {
-                adjoint: castnet::Conv2d {
-                    input: #input,
-                    output: #output,
-                    kernel: #kernel,
-                    stride: #stride,
-                    padding: #padding,
-                    dilation: #dilation,
-                    groups: #groups,
-                    padding_mode: castnet::PaddingMode::Zeros,
-                },
-            }
-        };
-        Some((quote!(castnet::ConvTranspose2d), value))
+        Some(descriptor::item(&self.sizes))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {

@@ -2,11 +2,12 @@
 
 use super::affine::{self, split_gradients};
 use super::conv::divisors;
-use super::init::{self, Init, WeightInit};
+use super::init::{self, WeightInit};
 use super::{Call, Extent, Gradient, Layer, LayerType, Op, Parameter, Reads};
 use crate::args::{Arg, Args};
+use crate::descriptor;
 use crate::shape::{Checked, Infer, describe};
-use crate::tokens::{float, int};
+use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -49,7 +50,8 @@ impl Layer for GroupNorm {
         }
         let inner = rest.iter().product();
         let weight = init::weight(cx, &self.init, &[channels], Init::Constant(1.0))?;
-        Checked::new(shape, GroupNormOp { groups, channels, inner, eps: self.eps, affine: self.affine, weight })
+        let sizes = castnet_descriptors::GroupNorm { groups, channels, inner, eps: self.eps };
+        Checked::new(shape, GroupNormOp { sizes, affine: self.affine, weight })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -59,11 +61,7 @@ impl Layer for GroupNorm {
 
 #[derive(Debug)]
 struct GroupNormOp {
-    groups: usize,
-    channels: usize,
-    /// Elements of one channel of a sample.
-    inner: usize,
-    eps: f32,
+    sizes: castnet_descriptors::GroupNorm,
     affine: bool,
     weight: Init,
 }
@@ -71,14 +69,14 @@ struct GroupNormOp {
 impl Op for GroupNormOp {
     fn parameters(&self) -> Vec<Parameter> {
         match self.affine {
-            true => affine::parameters(&[self.channels], self.weight, true),
+            true => affine::parameters(&[self.sizes.channels], self.weight, true),
             false => Vec::new(),
         }
     }
 
     /// For every group its mean and inverse standard deviation.
     fn saved(&self) -> Extent {
-        Extent::per_sample(2 * self.groups)
+        Extent::per_sample(2 * self.sizes.groups)
     }
 
     fn reads(&self, gradient: Gradient) -> Reads {
@@ -91,12 +89,7 @@ impl Op for GroupNormOp {
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let [groups, channels, inner] = [self.groups, self.channels, self.inner].map(int);
-        let eps = float(self.eps);
-        let value = quote! {
-            castnet::GroupNorm { groups: #groups, channels: #channels, inner: #inner, eps: #eps }
-        };
-        Some((quote!(castnet::GroupNorm), value))
+        Some(descriptor::item(&self.sizes))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {

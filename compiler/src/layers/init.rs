@@ -4,33 +4,7 @@ use crate::args::{Args, Site};
 use crate::shape::Infer;
 use crate::source::Span;
 use crate::spec::{Value, ValueKind};
-use crate::tokens::float;
-use proc_macro2::TokenStream;
-use quote::quote;
-
-/// The distribution of a tensor's elements, in numbers.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Init {
-    /// Uniform in -bound..bound.
-    Uniform(f32),
-    /// Normal with mean 0 and this standard deviation.
-    Normal(f32),
-    /// All equal.
-    Constant(f32),
-}
-
-impl Init {
-    /// The runtime's value.
-    pub fn tokens(&self) -> TokenStream {
-        let (kind, number) = match self {
-            Init::Uniform(bound) => (quote!(Uniform), bound),
-            Init::Normal(std) => (quote!(Normal), std),
-            Init::Constant(value) => (quote!(Constant), value),
-        };
-        let number = float(*number);
-        quote!(castnet::Init::#kind(#number))
-    }
-}
+use castnet_descriptors::Init;
 
 /// What `init` says for a layer's weight.
 #[derive(Debug, Clone, Copy, PartialEq)]

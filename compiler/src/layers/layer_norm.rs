@@ -1,11 +1,12 @@
 //! `layer_norm`: the last axes of every sample by their mean and variance.
 
 use super::affine;
-use super::init::{self, Init, WeightInit};
+use super::init::{self, WeightInit};
 use super::{Call, Extent, Gradient, Layer, LayerType, Op, Parameter, Reads};
 use crate::args::{Arg, Args};
+use crate::descriptor;
 use crate::shape::{Checked, Infer, describe};
-use crate::tokens::{float, int};
+use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -58,7 +59,8 @@ impl Layer for LayerNorm {
         let rows = shape.0[..shape.rank() - normalized.len()].iter().product();
         let weight = init::weight(cx, &self.init, &normalized, Init::Constant(1.0))?;
         let Self { eps, elementwise_affine: affine, bias, .. } = *self;
-        Checked::new(shape, LayerNormOp { rows, normalized, eps, affine, bias, weight })
+        let sizes = castnet_descriptors::LayerNorm { rows, length: normalized.iter().product(), eps };
+        Checked::new(shape, LayerNormOp { sizes, normalized, affine, bias, weight })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -68,11 +70,9 @@ impl Layer for LayerNorm {
 
 #[derive(Debug)]
 struct LayerNormOp {
-    /// Product of the axes of a sample before those that are normalised.
-    rows: usize,
+    sizes: castnet_descriptors::LayerNorm,
     /// The axes that are normalised together.
     normalized: Vec<usize>,
-    eps: f32,
     affine: bool,
     bias: bool,
     weight: Init,
@@ -88,7 +88,7 @@ impl Op for LayerNormOp {
 
     /// For every row its mean and inverse standard deviation.
     fn saved(&self) -> Extent {
-        Extent::per_sample(2 * self.rows)
+        Extent::per_sample(2 * self.sizes.rows)
     }
 
     fn reads(&self, gradient: Gradient) -> Reads {
@@ -101,9 +101,7 @@ impl Op for LayerNormOp {
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let (rows, length, eps) = (int(self.rows), int(self.normalized.iter().product()), float(self.eps));
-        let value = quote!(castnet::LayerNorm { rows: #rows, length: #length, eps: #eps });
-        Some((quote!(castnet::LayerNorm), value))
+        Some(descriptor::item(&self.sizes))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {

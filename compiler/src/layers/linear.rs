@@ -3,8 +3,9 @@
 use super::init::{self, WeightInit};
 use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads, Role};
 use crate::args::{Arg, Args};
+use crate::descriptor;
 use crate::shape::{Checked, Infer, Shape};
-use crate::tokens::int;
+use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -31,18 +32,20 @@ impl Linear {
 
 impl Layer for Linear {
     fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
-        let shape = cx.input().shape.clone();
-        let (&last, leading) = shape.0.split_last()?;
+        let input = cx.input().shape.clone();
+        let (&last, leading) = input.0.split_last()?;
         let what = if leading.is_empty() { "features" } else { "on the last axis" };
         let in_features = cx.stated("in_features", &self.in_features, last, what);
         let out_features = self.out_features.value;
-        let mut sizes = leading.to_vec();
-        sizes.push(out_features);
+        let mut shape = leading.to_vec();
+        shape.push(out_features);
         // A wrong in_features leaves the result's shape known: the layers below are still checked.
         let in_features = in_features.unwrap_or(last);
         let init = init::weight(cx, &self.init, &[out_features, in_features], init::default_bound(in_features))?;
         let rows = leading.iter().product();
-        Checked::new(Shape(sizes), LinearOp { in_features, out_features, rows, bias: self.bias, init })
+        let op =
+            LinearOp { sizes: castnet_descriptors::Linear { in_features, out_features, rows }, bias: self.bias, init };
+        Checked::new(Shape(shape), op)
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -52,25 +55,22 @@ impl Layer for Linear {
 
 #[derive(Debug)]
 struct LinearOp {
-    in_features: usize,
-    out_features: usize,
-    /// Product of the leading axes of a sample.
-    rows: usize,
+    sizes: castnet_descriptors::Linear,
     bias: bool,
-    init: init::Init,
+    init: Init,
 }
 
 impl Op for LinearOp {
     fn parameters(&self) -> Vec<Parameter> {
-        let shape = vec![self.out_features, self.in_features];
+        let shape = vec![self.sizes.out_features, self.sizes.in_features];
         let weight = Parameter { name: "weight", shape, init: self.init };
-        let shape = vec![self.out_features];
-        let bias = Parameter { name: "bias", shape, init: init::default_bound(self.in_features) };
+        let shape = vec![self.sizes.out_features];
+        let bias = Parameter { name: "bias", shape, init: init::default_bound(self.sizes.in_features) };
         if self.bias { vec![weight, bias] } else { vec![weight] }
     }
 
     fn macs(&self) -> u64 {
-        let sizes = [self.rows, self.in_features, self.out_features];
+        let sizes = [self.sizes.rows, self.sizes.in_features, self.sizes.out_features];
         sizes.iter().fold(1u64, |product, &size| product.saturating_mul(size as u64))
     }
 
@@ -82,9 +82,7 @@ impl Op for LinearOp {
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let [in_features, out_features, rows] = [self.in_features, self.out_features, self.rows].map(int);
-        let value = quote!(castnet::Linear { in_features: #in_features, out_features: #out_features, rows: #rows });
-        Some((quote!(castnet::Linear), value))
+        Some(descriptor::item(&self.sizes))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {
@@ -110,6 +108,10 @@ impl Op for LinearOp {
     }
 
     fn role(&self) -> Role {
-        Role::Linear { in_features: self.in_features, out_features: self.out_features, rows: self.rows }
+        Role::Linear {
+            in_features: self.sizes.in_features,
+            out_features: self.sizes.out_features,
+            rows: self.sizes.rows,
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{Call, Gradient, Layer, LayerType, Op, Reads};
 use crate::args::Args;
+use crate::descriptor;
 use crate::shape::{Checked, Infer};
-use crate::tokens::{float, int};
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -36,7 +36,9 @@ impl Layer for LocalResponseNorm {
         }
         let (&channels, rest) = shape.0.split_first()?;
         let inner = rest.iter().product();
-        Checked::new(shape, LocalResponseNormOp { channels, inner, layer: *self })
+        let Self { size, alpha, beta, k } = *self;
+        let sizes = castnet_descriptors::LocalResponseNorm { channels, inner, size, alpha, beta, k };
+        Checked::new(shape, LocalResponseNormOp { sizes })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -46,10 +48,7 @@ impl Layer for LocalResponseNorm {
 
 #[derive(Debug)]
 struct LocalResponseNormOp {
-    channels: usize,
-    /// Elements of one channel of a sample.
-    inner: usize,
-    layer: LocalResponseNorm,
+    sizes: castnet_descriptors::LocalResponseNorm,
 }
 
 impl Op for LocalResponseNormOp {
@@ -58,20 +57,7 @@ impl Op for LocalResponseNormOp {
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let LocalResponseNorm { size, alpha, beta, k } = self.layer;
-        let [channels, inner, size] = [self.channels, self.inner, size].map(int);
-        let [alpha, beta, k] = [alpha, beta, k].map(float);
-        let value = quote! {
-            castnet::LocalResponseNorm {
-                channels: #channels,
-                inner: #inner,
-                size: #size,
-                alpha: #alpha,
-                beta: #beta,
-                k: #k,
-            }
-        };
-        Some((quote!(castnet::LocalResponseNorm), value))
+        Some(descriptor::item(&self.sizes))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {

@@ -3,8 +3,9 @@
 use super::window::{axis_name, sizes_text};
 use super::{Call, Gradient, Layer, LayerType, Op, Reads};
 use crate::args::{Arg, Args};
+use crate::descriptor;
 use crate::shape::{Checked, Indices, Infer, Shape, describe};
-use crate::tokens::ints;
+use castnet_descriptors::MaxUnpool2d;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -128,8 +129,8 @@ impl Layer for MaxUnpool {
         }
         let output = [self.output(cx, 0, height)?, self.output(cx, 1, width)?];
         self.check_indices(cx, &indices, output)?;
-        let op = MaxUnpoolOp { input: [channels, height, width], output: [channels, output[0], output[1]] };
-        Checked::new(Shape(op.output.to_vec()), op)
+        let sizes = MaxUnpool2d { input: [channels, height, width], output: [channels, output[0], output[1]] };
+        Checked::new(Shape(sizes.output.to_vec()), MaxUnpoolOp { sizes })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -139,8 +140,7 @@ impl Layer for MaxUnpool {
 
 #[derive(Debug)]
 struct MaxUnpoolOp {
-    input: [usize; 3],
-    output: [usize; 3],
+    sizes: MaxUnpool2d,
 }
 
 impl Op for MaxUnpoolOp {
@@ -150,8 +150,7 @@ impl Op for MaxUnpoolOp {
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let [input, output] = [self.input, self.output].map(|sizes| ints(&sizes));
-        Some((quote!(castnet::MaxUnpool2d), quote!(castnet::MaxUnpool2d { input: #input, output: #output })))
+        Some(descriptor::item(&self.sizes))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {

@@ -1,6 +1,6 @@
 //! The layers: one file per family, with its arguments, checks, shapes, gradient and emission. Each is registered in [`LAYERS`].
 
-pub mod activation;
+mod activation;
 mod adaptive_pool;
 mod affine;
 mod batch_norm;
@@ -27,9 +27,8 @@ mod window;
 
 use crate::args::Args;
 use crate::shape::{Checked, Infer};
-use init::Init;
+use castnet_descriptors::{Activation, Conv2d, Init, Pool2x2};
 use proc_macro2::{Ident, TokenStream};
-use quote::quote;
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -248,7 +247,7 @@ pub enum Role {
     /// Evaluation gives its input another shape.
     Flatten,
     /// A convolution: it has kernels of its own, and takes in what follows it.
-    Convolution(Convolution),
+    Convolution(Conv2d),
     /// A linear layer with its sizes; `rows` is the product of a sample's leading axes.
     Linear {
         /// Features that flow in.
@@ -264,7 +263,7 @@ pub enum Role {
         eps: f32,
     },
     /// An activation that may be applied where its input is made.
-    Activation(activation::Activation),
+    Activation(Activation),
     /// A sum of its inputs.
     Add,
     /// A product of its inputs.
@@ -276,42 +275,6 @@ pub enum Role {
     },
     /// A layer on maps whose kernel for blocked values takes the same descriptor of sizes: the kernel's module.
     Blocked(&'static str),
-}
-
-/// A pool of 2x2 pixels: `castnet::blocked::Pool2x2`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pool2x2 {
-    /// The largest.
-    Max,
-    /// The mean.
-    Mean,
-}
-
-impl Pool2x2 {
-    /// As Rust.
-    pub fn tokens(self) -> TokenStream {
-        match self {
-            Pool2x2::Max => quote!(castnet::blocked::Pool2x2::Max),
-            Pool2x2::Mean => quote!(castnet::blocked::Pool2x2::Mean),
-        }
-    }
-}
-
-/// The form of a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Convolution {
-    /// Rows and columns of the kernel.
-    pub kernel: [usize; 2],
-    /// Strides down and across.
-    pub stride: [usize; 2],
-    /// Padding above and to the left.
-    pub padding: [usize; 2],
-    /// Distances between taps, down and across.
-    pub dilation: [usize; 2],
-    /// Runs of channels that do not mix.
-    pub groups: usize,
-    /// Whether the padding is zeros.
-    pub zero_padded: bool,
 }
 
 /// A layer with everything known: what the later stages use. The bodies of generated functions are its tokens.

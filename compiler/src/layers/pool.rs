@@ -3,10 +3,11 @@
 
 use super::conv::{two_axes, with_height};
 use super::window::{Reach, axis_name, padded_window, sizes_text};
-use super::{Call, Extent, Gradient, Layer, LayerType, Op, Pool2x2, Reads, Role};
+use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads, Role};
 use crate::args::{Arg, Args};
+use crate::descriptor;
 use crate::shape::{Checked, Infer, Shape};
-use crate::tokens::{int, ints};
+use castnet_descriptors::{AvgPool2d, Pool2d, Pool2x2};
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -70,8 +71,7 @@ impl<const N: usize> Layer for Pool<N> {
             self.check_padding(cx, axis)?;
             output[axis] = self.output_size(cx, axis, sizes[axis])?;
         }
-        let op = PoolOp {
-            kind: self.kind,
+        let windows = Pool2d {
             input: with_height(channels, sizes),
             output: with_height(channels, output),
             kernel: two_axes(self.kernel_size.value, 1),
@@ -80,9 +80,10 @@ impl<const N: usize> Layer for Pool<N> {
             dilation: two_axes(self.dilation.value, 1),
         };
         if self.kind == Kind::Max {
-            check_plane(cx, op.input[1], op.input[2])?;
+            check_plane(cx, windows.input[1], windows.input[2])?;
         }
-        Checked::new(Shape([channels].into_iter().chain(output).collect()), op)
+        let shape = Shape([channels].into_iter().chain(output).collect());
+        Checked::new(shape, PoolOp { kind: self.kind, windows })
     }
 
     /// Other paddings, strides and roundings: what people choose between.
@@ -174,20 +175,15 @@ pub(super) fn check_plane(cx: &mut Infer<'_>, height: usize, width: usize) -> Op
 #[derive(Debug)]
 struct PoolOp {
     kind: Kind,
-    input: [usize; 3],
-    output: [usize; 3],
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    padding: [usize; 2],
-    dilation: [usize; 2],
+    windows: Pool2d,
 }
 
 impl PoolOp {
     /// The last pixel along an axis that a window reaches.
     fn last(&self, axis: usize) -> usize {
-        let (size, windows) = (self.input[axis + 1], self.output[axis + 1]);
-        let (kernel, stride) = (self.kernel[axis], self.stride[axis]);
-        let (padding, dilation) = (self.padding[axis], self.dilation[axis]);
+        let (size, windows) = (self.windows.input[axis + 1], self.windows.output[axis + 1]);
+        let (kernel, stride) = (self.windows.kernel[axis], self.windows.stride[axis]);
+        let (padding, dilation) = (self.windows.padding[axis], self.windows.dilation[axis]);
         let mut last = 0;
         for window in (0..windows).rev() {
             // Counted from the first pixel of the padding.
@@ -211,7 +207,7 @@ impl PoolOp {
 impl Op for PoolOp {
     fn saved(&self) -> Extent {
         match self.kind {
-            Kind::Max => Extent::per_sample(self.output.iter().product()),
+            Kind::Max => Extent::per_sample(self.windows.output.iter().product()),
             Kind::Average { .. } => Extent::default(),
         }
     }
@@ -226,37 +222,14 @@ impl Op for PoolOp {
     }
 
     fn largest_index(&self) -> Option<usize> {
-        (self.kind == Kind::Max).then(|| self.last(0) * self.input[2] + self.last(1))
+        (self.kind == Kind::Max).then(|| self.last(0) * self.windows.input[2] + self.last(1))
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let [input, output] = [self.input, self.output].map(|sizes| ints(&sizes));
-        let [kernel, stride, padding, dilation] =
-            [self.kernel, self.stride, self.padding, self.dilation].map(|sizes| ints(&sizes));
-        let pool = quote! {
-            castnet::Pool2d {
-                input: #input,
-                output: #output,
-                kernel: #kernel,
-                stride: #stride,
-                padding: #padding,
-                dilation: #dilation,
-            }
-        };
         Some(match self.kind {
-            Kind::Max => (quote!(castnet::Pool2d), pool),
+            Kind::Max => descriptor::item(&self.windows),
             Kind::Average { count_include_pad, divisor } => {
-                let divisor = match divisor {
-                    Some(divisor) => {
-                        let divisor = int(divisor);
-                        quote!(Some(#divisor))
-                    }
-                    None => quote!(None),
-                };
-                let value = quote! {
-                    castnet::AvgPool2d { pool: #pool, count_include_pad: #count_include_pad, divisor: #divisor }
-                };
-                (quote!(castnet::AvgPool2d), value)
+                descriptor::item(&AvgPool2d { pool: self.windows, count_include_pad, divisor })
             }
         })
     }
@@ -287,9 +260,10 @@ impl Op for PoolOp {
     }
 
     fn pool_2x2(&self) -> Option<Pool2x2> {
-        let windows = self.kernel == [2, 2] && self.stride == [2, 2] && self.dilation == [1, 1];
+        let windows = self.windows.kernel == [2, 2] && self.windows.stride == [2, 2] && self.windows.dilation == [1, 1];
         // With `ceil_mode` the last window may reach past the map.
-        let whole = self.padding == [0, 0] && (1..3).all(|axis| 2 * self.output[axis] <= self.input[axis]);
+        let whole = self.windows.padding == [0, 0]
+            && (1..3).all(|axis| 2 * self.windows.output[axis] <= self.windows.input[axis]);
         match self.kind {
             _ if !windows || !whole => None,
             Kind::Max => Some(Pool2x2::Max),

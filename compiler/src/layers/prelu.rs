@@ -1,10 +1,10 @@
 //! `prelu`: a leaky relu whose slope is learned, one for all channels or one each.
 
-use super::init::Init;
 use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
 use crate::args::{Arg, Args};
+use crate::descriptor;
 use crate::shape::{Checked, Infer};
-use crate::tokens::int;
+use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -36,7 +36,8 @@ impl Layer for Prelu {
             cx.agrees("num_parameters", &self.num_parameters, channels, "channels", &help);
         }
         let (channels, inner) = if parameters == 1 { (1, shape.len()) } else { (channels, inner) };
-        Checked::new(shape, PreluOp { channels, inner, init: self.init })
+        let sizes = castnet_descriptors::Prelu { channels, inner };
+        Checked::new(shape, PreluOp { sizes, init: self.init })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -46,16 +47,13 @@ impl Layer for Prelu {
 
 #[derive(Debug)]
 struct PreluOp {
-    /// 1 where one slope serves all channels.
-    channels: usize,
-    /// Elements of a sample for each slope.
-    inner: usize,
+    sizes: castnet_descriptors::Prelu,
     init: f32,
 }
 
 impl Op for PreluOp {
     fn parameters(&self) -> Vec<Parameter> {
-        vec![Parameter { name: "weight", shape: vec![self.channels], init: Init::Constant(self.init) }]
+        vec![Parameter { name: "weight", shape: vec![self.sizes.channels], init: Init::Constant(self.init) }]
     }
 
     fn reads(&self, gradient: Gradient) -> Reads {
@@ -63,8 +61,7 @@ impl Op for PreluOp {
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let (channels, inner) = (int(self.channels), int(self.inner));
-        Some((quote!(castnet::Prelu), quote!(castnet::Prelu { channels: #channels, inner: #inner })))
+        Some(descriptor::item(&self.sizes))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {

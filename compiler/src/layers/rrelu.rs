@@ -2,8 +2,9 @@
 
 use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
 use crate::args::{Arg, Args};
+use crate::descriptor;
 use crate::shape::{Checked, Infer};
-use crate::tokens::{float, long};
+use crate::tokens::long;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -38,7 +39,8 @@ impl Layer for Rrelu {
         }
         let shape = cx.input().shape.clone();
         let len = shape.len();
-        Checked::new(shape, RreluOp { lower, upper, len })
+        let range = castnet_descriptors::Rrelu { lower, upper };
+        Checked::new(shape, RreluOp { range, len })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -48,8 +50,7 @@ impl Layer for Rrelu {
 
 #[derive(Debug)]
 struct RreluOp {
-    lower: f32,
-    upper: f32,
+    range: castnet_descriptors::Rrelu,
     len: usize,
 }
 
@@ -68,8 +69,7 @@ impl Op for RreluOp {
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let (lower, upper) = (float(self.lower), float(self.upper));
-        Some((quote!(castnet::Rrelu), quote!(castnet::Rrelu { lower: #lower, upper: #upper })))
+        Some(descriptor::item(&self.range))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {

@@ -3,8 +3,8 @@
 use super::flatten::axis;
 use super::{Call, Gradient, Layer, LayerType, Op, Reads};
 use crate::args::{Arg, Args};
+use crate::descriptor;
 use crate::shape::{Checked, Infer};
-use crate::tokens::int;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -28,8 +28,8 @@ impl Layer for Softmax {
         let axis = axis(cx, "dim", &self.dim, &shape)?;
         let outer = shape.0[..axis].iter().product();
         let inner = shape.0[axis + 1..].iter().product();
-        let op = SoftmaxOp { outer, length: shape.0[axis], inner, log: self.log };
-        Checked::new(shape, op)
+        let sizes = castnet_descriptors::Softmax { outer, length: shape.0[axis], inner };
+        Checked::new(shape, SoftmaxOp { sizes, log: self.log })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -39,11 +39,7 @@ impl Layer for Softmax {
 
 #[derive(Debug)]
 struct SoftmaxOp {
-    /// Product of the axes of a sample before `dim`.
-    outer: usize,
-    length: usize,
-    /// Product of the axes after it.
-    inner: usize,
+    sizes: castnet_descriptors::Softmax,
     log: bool,
 }
 
@@ -53,9 +49,7 @@ impl Op for SoftmaxOp {
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let [outer, length, inner] = [self.outer, self.length, self.inner].map(int);
-        let value = quote!(castnet::Softmax { outer: #outer, length: #length, inner: #inner });
-        Some((quote!(castnet::Softmax), value))
+        Some(descriptor::item(&self.sizes))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {

@@ -3,36 +3,29 @@
 use super::window::axis_name;
 use super::{Call, Gradient, Layer, LayerType, Op, Reads, Role};
 use crate::args::{Arg, Args, Numbers};
+use crate::descriptor;
 use crate::shape::{Checked, Infer, Shape, describe};
-use crate::tokens::{double, ints};
+use castnet_descriptors::UpsampleMode;
 use proc_macro2::TokenStream;
 use quote::quote;
 
 pub(super) const UPSAMPLE: LayerType = LayerType::one("upsample", Upsample::parse);
 
-/// The runtime's `UpsampleMode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Nearest,
-    Bilinear,
-    BilinearAlignCorners,
-}
-
 #[derive(Debug, Clone)]
 struct Upsample {
     scale_factor: Arg<Numbers>,
-    mode: Mode,
+    mode: UpsampleMode,
 }
 
 impl Upsample {
     fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
         let scale_factor = args.required_positive_numbers("scale_factor", "2");
-        let words = [("nearest", Mode::Nearest), ("bilinear", Mode::Bilinear)];
-        let mode = args.word("mode", &words).map_or(Mode::Nearest, |arg| arg.value);
+        let words = [("nearest", UpsampleMode::Nearest), ("bilinear", UpsampleMode::Bilinear)];
+        let mode = args.word("mode", &words).map_or(UpsampleMode::Nearest, |arg| arg.value);
         let align_corners = args.boolean("align_corners");
         let mode = match (mode, align_corners) {
-            (Mode::Bilinear, Some(Arg { value: true, .. })) => Mode::BilinearAlignCorners,
-            (Mode::Nearest, Some(Arg { value: true, .. })) => {
+            (UpsampleMode::Bilinear, Some(Arg { value: true, .. })) => UpsampleMode::BilinearAlignCorners,
+            (UpsampleMode::Nearest, Some(Arg { value: true, .. })) => {
                 let value = args.value("align_corners")?;
                 let title = format!("{} says align_corners = true with mode = \"nearest\"", args.site().title());
                 args.refuse_with(&value, title, "only mode = \"bilinear\" knows it, as in PyTorch", |diagnostic| {
@@ -81,12 +74,12 @@ impl Layer for Upsample {
     fn infer(&self, cx: &mut Infer<'_>) -> Option<Checked> {
         let shape = cx.input().shape.clone();
         let takes = match self.mode {
-            Mode::Nearest => shape.rank() >= 2,
-            Mode::Bilinear | Mode::BilinearAlignCorners => shape.rank() == 3,
+            UpsampleMode::Nearest => shape.rank() >= 2,
+            UpsampleMode::Bilinear | UpsampleMode::BilinearAlignCorners => shape.rank() == 3,
         };
         if !takes {
             cx.refuse_input(match self.mode {
-                Mode::Nearest => "[channels, length] or [channels, height, width]",
+                UpsampleMode::Nearest => "[channels, length] or [channels, height, width]",
                 _ => "[channels, height, width] in mode \"bilinear\"",
             });
             return None;
@@ -100,8 +93,8 @@ impl Layer for Upsample {
         // One axis is the second of two, on maps of height 1.
         let two = |sizes: &Shape| [sizes.0[0], if axes == 1 { 1 } else { sizes.0[1] }, sizes.0[axes]];
         let scale = [if axes == 1 { 1.0 } else { scales[0] }, scales[axes - 1]];
-        let op = UpsampleOp { input: two(&shape), output: two(&output), scale, mode: self.mode };
-        Checked::new(output, op)
+        let sizes = castnet_descriptors::Upsample { input: two(&shape), output: two(&output), scale, mode: self.mode };
+        Checked::new(output, UpsampleOp { sizes })
     }
 
     fn boxed(&self) -> Box<dyn Layer> {
@@ -111,10 +104,7 @@ impl Layer for Upsample {
 
 #[derive(Debug)]
 struct UpsampleOp {
-    input: [usize; 3],
-    output: [usize; 3],
-    scale: [f64; 2],
-    mode: Mode,
+    sizes: castnet_descriptors::Upsample,
 }
 
 impl Op for UpsampleOp {
@@ -123,17 +113,7 @@ impl Op for UpsampleOp {
     }
 
     fn descriptor(&self) -> Option<(TokenStream, TokenStream)> {
-        let [input, output] = [self.input, self.output].map(|sizes| ints(&sizes));
-        let [vertical, horizontal] = self.scale.map(double);
-        let mode = match self.mode {
-            Mode::Nearest => quote!(castnet::UpsampleMode::Nearest),
-            Mode::Bilinear => quote!(castnet::UpsampleMode::Bilinear),
-            Mode::BilinearAlignCorners => quote!(castnet::UpsampleMode::BilinearAlignCorners),
-        };
-        let value = quote! {
-            castnet::Upsample { input: #input, output: #output, scale: [#vertical, #horizontal], mode: #mode }
-        };
-        Some((quote!(castnet::Upsample), value))
+        Some(descriptor::item(&self.sizes))
     }
 
     fn forward(&self, call: &Call) -> TokenStream {

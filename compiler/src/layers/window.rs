@@ -4,8 +4,7 @@ use crate::args::{Arg, Args};
 use crate::diagnostic::Diagnostic;
 use crate::shape::{Infer, describe};
 use crate::spec::ValueKind;
-use proc_macro2::TokenStream;
-use quote::quote;
+use castnet_descriptors::PaddingMode;
 use std::fmt;
 
 /// The argument `padding` of a convolution.
@@ -52,62 +51,40 @@ impl<const N: usize> fmt::Display for Padding<N> {
     }
 }
 
-/// The runtime's `PaddingMode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum PaddingMode {
-    Zeros,
-    Reflect,
-    Replicate,
-    Circular,
+/// Reads `padding_mode`; zeros where it is left out.
+pub(super) fn read_padding_mode(args: &mut Args<'_>) -> PaddingMode {
+    let words = [
+        ("zeros", PaddingMode::Zeros),
+        ("reflect", PaddingMode::Reflect),
+        ("replicate", PaddingMode::Replicate),
+        ("circular", PaddingMode::Circular),
+    ];
+    args.word("padding_mode", &words).map_or(PaddingMode::Zeros, |arg| arg.value)
 }
 
-impl PaddingMode {
-    /// Reads `padding_mode`; zeros where it is left out.
-    pub(super) fn read(args: &mut Args<'_>) -> Self {
-        let words = [
-            ("zeros", Self::Zeros),
-            ("reflect", Self::Reflect),
-            ("replicate", Self::Replicate),
-            ("circular", Self::Circular),
-        ];
-        args.word("padding_mode", &words).map_or(Self::Zeros, |arg| arg.value)
+/// Reflecting reaches one pixel less than the input has, going around all of it (as in PyTorch).
+pub(super) fn check_padding<const N: usize>(
+    mode: PaddingMode,
+    cx: &mut Infer<'_>,
+    padding: &Arg<Padding<N>>,
+    around: [usize; 2],
+    axis: usize,
+    axes: usize,
+    size: usize,
+) -> Option<()> {
+    let most = around[0].max(around[1]);
+    let (word, rule, wrong) = match mode {
+        PaddingMode::Reflect => ("reflect", "smaller than", most >= size),
+        PaddingMode::Circular => ("circular", "no larger than", most > size),
+        PaddingMode::Zeros | PaddingMode::Replicate => return Some(()),
+    };
+    if !wrong {
+        return Some(());
     }
-
-    pub(super) fn tokens(&self) -> TokenStream {
-        match self {
-            Self::Zeros => quote!(castnet::PaddingMode::Zeros),
-            Self::Reflect => quote!(castnet::PaddingMode::Reflect),
-            Self::Replicate => quote!(castnet::PaddingMode::Replicate),
-            Self::Circular => quote!(castnet::PaddingMode::Circular),
-        }
-    }
-
-    /// Reflecting reaches one pixel less than the input has, going around all of it (as in PyTorch).
-    pub(super) fn check<const N: usize>(
-        &self,
-        cx: &mut Infer<'_>,
-        padding: &Arg<Padding<N>>,
-        around: [usize; 2],
-        axis: usize,
-        axes: usize,
-        size: usize,
-    ) -> Option<()> {
-        let most = around[0].max(around[1]);
-        let (word, rule, wrong) = match self {
-            Self::Reflect => ("reflect", "smaller than", most >= size),
-            Self::Circular => ("circular", "no larger than", most > size),
-            Self::Zeros | Self::Replicate => return Some(()),
-        };
-        if !wrong {
-            return Some(());
-        }
-        let what = axis_name(axis, axes);
-        let title =
-            format!("{} pads {most} pixels in mode \"{word}\", but the input's {what} is {size}", cx.site.title());
-        cx.refuse(padding, title, format!("padding must be {rule} the input's {what}, {size}"));
-        None
-    }
+    let what = axis_name(axis, axes);
+    let title = format!("{} pads {most} pixels in mode \"{word}\", but the input's {what} is {size}", cx.site.title());
+    cx.refuse(padding, title, format!("padding must be {rule} the input's {what}, {size}"));
+    None
 }
 
 /// `height`, `width` or `length`.

@@ -1,48 +1,10 @@
 //! Activation functions without parameters, as `torch.nn` defines them.
 
+pub use castnet_descriptors::Activation;
+
 use super::map::{Function, map};
 use super::{Context, math};
 use crate::simd::Simd;
-
-/// An activation function.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Activation {
-    /// `max(x, 0)`.
-    Relu,
-    /// `min(max(x, 0), 6)`.
-    Relu6,
-    /// `x` where positive, else `negative_slope * x`.
-    LeakyRelu {
-        /// The slope below zero.
-        negative_slope: f32,
-    },
-    /// `x` where positive, else `alpha * (e^x - 1)` (Clevert, Unterthiner and Hochreiter, 2015).
-    Elu {
-        /// Minus the limit at minus infinity.
-        alpha: f32,
-    },
-    /// `1 / (1 + e^-x)`.
-    Sigmoid,
-    /// The hyperbolic tangent.
-    Tanh,
-    /// `x * F(x)` with the normal distribution `F(x) = (1 + erf(x / sqrt(2))) / 2` (Hendrycks and Gimpel, 2016).
-    Gelu,
-    /// [`Activation::Gelu`] with `F(x) = (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2`.
-    GeluTanh,
-    /// `x * sigmoid(x)`.
-    Silu,
-    /// `x * min(max(x + 3, 0), 6) / 6` (Howard et al., "Searching for MobileNetV3", 2019).
-    Hardswish,
-    /// `min(max(x + 3, 0), 6) / 6`.
-    Hardsigmoid,
-}
-
-impl Activation {
-    /// Whether [`backward`] takes the output as `saved`; else it takes the input.
-    pub const fn saves_output(self) -> bool {
-        matches!(self, Activation::Relu | Activation::Relu6 | Activation::Sigmoid | Activation::Tanh)
-    }
-}
 
 /// `sqrt(2 / pi)` and the cubic coefficient of [`Activation::GeluTanh`].
 const GELU_SCALE: f32 = 0.797_884_6;

@@ -1,6 +1,6 @@
 //! Adaptive average and max pooling.
 
-use core::ops::Range;
+pub use castnet_descriptors::AdaptivePool2d;
 
 use super::Context;
 use super::avg_pool2d::{self, AvgPool2d, Means};
@@ -10,51 +10,19 @@ use super::window::{load, store};
 use crate::parallel::{self, Disjoint, for_each_chunk, for_each_chunk_scratch, for_each_scratch, items_per_task};
 use crate::simd::{BLOCK, Kernel, Simd, dispatch};
 
-/// The sizes of an adaptive pooling layer (`torch.nn.AdaptiveAvgPool2d`, `torch.nn.AdaptiveMaxPool2d`).
-///
-/// Along an axis of `n` elements, window `i` of `m` runs from `floor(i * n / m)` to `ceil((i + 1) * n / m)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AdaptivePool2d {
-    /// Channels, height and width of one sample's input.
-    pub input: [usize; 3],
-    /// Channels, height and width of one sample's output; as many channels as the input.
-    pub output: [usize; 3],
-}
-
-impl AdaptivePool2d {
-    /// Window `i` along an axis (0: rows, 1: columns).
-    #[inline]
-    pub(crate) fn window(&self, axis: usize, i: usize) -> Range<usize> {
-        let (length, count) = (self.input[axis + 1], self.output[axis + 1]);
-        i * length / count..((i + 1) * length).div_ceil(count)
-    }
-
-    /// The windows along an axis that hold element `at`: the inverse of [`AdaptivePool2d::window`].
-    #[inline]
-    fn holders(&self, axis: usize, at: usize) -> Range<usize> {
-        let (length, count) = (self.input[axis + 1], self.output[axis + 1]);
-        // Window i ends behind `at` if (i + 1) * length > at * count, and starts at or before it if i * length < (at + 1) * count.
-        at * count / length..((at + 1) * count).div_ceil(length)
-    }
-
-    /// Ordinary pooling that does the same: where the windows are all alike, and narrow enough for whole vectors of them to pay.
-    fn ordinary(&self) -> Option<Pool2d> {
-        let [kernel_height, kernel_width] = [self.input[1] / self.output[1], self.input[2] / self.output[2]];
-        let alike = [kernel_height * self.output[1], kernel_width * self.output[2]] == self.input[1..];
-        let kernel = [kernel_height, kernel_width];
-        (alike && kernel_width <= 8).then_some(Pool2d {
-            input: self.input,
-            output: self.output,
-            kernel,
-            stride: kernel,
-            padding: [0, 0],
-            dilation: [1, 1],
-        })
-    }
-
-    fn planes(&self) -> (usize, usize) {
-        (self.input[1] * self.input[2], self.output[1] * self.output[2])
-    }
+/// Ordinary pooling that does the same: where the windows are all alike, and narrow enough for whole vectors of them to pay.
+fn ordinary(op: &AdaptivePool2d) -> Option<Pool2d> {
+    let [kernel_height, kernel_width] = [op.input[1] / op.output[1], op.input[2] / op.output[2]];
+    let alike = [kernel_height * op.output[1], kernel_width * op.output[2]] == op.input[1..];
+    let kernel = [kernel_height, kernel_width];
+    (alike && kernel_width <= 8).then_some(Pool2d {
+        input: op.input,
+        output: op.output,
+        kernel,
+        stride: kernel,
+        padding: [0, 0],
+        dilation: [1, 1],
+    })
 }
 
 /// The mean of every window.
@@ -74,7 +42,7 @@ pub fn avg_forward(context: &mut Context, op: &AdaptivePool2d, input: &[f32], ou
             dispatch(isa, Means { input: &input[i * per_task * plane..], plane, divisor: plane as f64, output });
         });
     }
-    if let Some(pool) = op.ordinary() {
+    if let Some(pool) = ordinary(op) {
         let op = AvgPool2d { pool, count_include_pad: true, divisor: None };
         return avg_pool2d::forward(context, &op, input, output);
     }
@@ -105,7 +73,7 @@ pub fn avg_backward(context: &mut Context, op: &AdaptivePool2d, grad_output: &[f
             }
         });
     }
-    if let Some(pool) = op.ordinary() {
+    if let Some(pool) = ordinary(op) {
         let op = AvgPool2d { pool, count_include_pad: true, divisor: None };
         return avg_pool2d::backward(context, &op, grad_output, grad_input);
     }
@@ -131,7 +99,7 @@ pub fn max_forward(
     indices: Option<&mut [f32]>,
 ) {
     let planes = planes(op.input, op.output, input.len(), output.len());
-    if let Some(pool) = op.ordinary() {
+    if let Some(pool) = ordinary(op) {
         return max_pool2d::forward(context, &pool, input, output, indices);
     }
     assert!(indices.as_ref().is_none_or(|indices| indices.len() == output.len()), "one index for every output");
@@ -166,7 +134,7 @@ pub fn max_backward(
     grad_input: &mut [f32],
 ) {
     planes(op.input, op.output, grad_input.len(), grad_output.len());
-    match op.ordinary() {
+    match ordinary(op) {
         Some(pool) => max_pool2d::backward(context, &pool, indices, grad_output, grad_input),
         None => scatter(op.input[1] * op.input[2], op.output[1] * op.output[2], indices, grad_output, grad_input),
     }

@@ -1,74 +1,41 @@
 //! Average pooling.
 
+pub use castnet_descriptors::AvgPool2d;
+
 use super::Context;
-use super::pool2d::{GROUP, Pool2d};
+use super::pool2d::{self, GROUP, Pool2d};
 use super::statistics;
 use super::window::{self, Reduction, load, store};
 use crate::parallel::{self, for_each_chunk, for_each_chunk_scratch, items_per_task};
 use crate::simd::{BLOCK, Kernel, Simd, dispatch};
 
-/// An average pooling layer (`torch.nn.AvgPool2d`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AvgPool2d {
-    /// The windows, of dilation 1.
-    pub pool: Pool2d,
-    /// Whether the divisor counts elements of the padding; they are zero in the sum anyhow.
-    pub count_include_pad: bool,
-    /// The divisor, whatever the window holds (`divisor_override`).
-    pub divisor: Option<usize>,
+/// Checks what the kernels rely on and returns the number of planes.
+#[track_caller]
+fn planes(op: &AvgPool2d, input_len: usize, output_len: usize) -> usize {
+    assert_eq!(op.pool.dilation, [1, 1], "average pooling knows no dilation");
+    pool2d::pooled_planes(&op.pool, input_len, output_len)
 }
 
-impl AvgPool2d {
-    /// The factors of the divisor of the window at row `y` and column `x`, one for either axis.
-    ///
-    /// As in PyTorch: the elements of the window that lie in the input, and with `count_include_pad` those in the padding too. Of a window
-    /// that runs past the padding (`ceil_mode`), the part beyond never counts. With `divisor`, that and 1.
-    pub(crate) fn divisor(&self, axis: usize, position: usize) -> f32 {
-        let op = &self.pool;
-        let (length, padding, start) = (op.input[axis + 1], op.padding[axis], position * op.stride[axis]);
-        let count = match (self.divisor, axis) {
-            (Some(divisor), 0) => divisor,
-            (Some(_), _) => 1,
-            (None, _) if self.count_include_pad => op.kernel[axis].min(length + 2 * padding - start),
-            (None, _) => op.taps(axis, position).len(),
-        };
-        count as f32
-    }
+/// Floats of the table of [`write_divisors`].
+fn table_len(op: &AvgPool2d) -> usize {
+    op.pool.output[1].next_multiple_of(BLOCK) + op.pool.output[2].next_multiple_of(BLOCK)
+}
 
-    /// Whether one window holds all of the input.
-    fn is_global(&self) -> bool {
-        let op = &self.pool;
-        op.output[1..] == [1, 1] && op.taps(0, 0).len() == op.input[1] && op.taps(1, 0).len() == op.input[2]
-    }
-
-    /// Checks what the kernels rely on and returns the number of planes.
-    #[track_caller]
-    fn planes(&self, input_len: usize, output_len: usize) -> usize {
-        assert_eq!(self.pool.dilation, [1, 1], "average pooling knows no dilation");
-        self.pool.planes(input_len, output_len)
-    }
-
-    /// Floats of the table of [`AvgPool2d::write_divisors`].
-    fn table_len(&self) -> usize {
-        self.pool.output[1].next_multiple_of(BLOCK) + self.pool.output[2].next_multiple_of(BLOCK)
-    }
-
-    /// Writes the factors of the divisors: those of the rows, and those of the columns, either as many as whole vectors.
-    fn write_divisors<'a>(&self, table: &'a mut [f32]) -> Divisors<'a> {
-        let (rows, columns) = table.split_at_mut(self.pool.output[1].next_multiple_of(BLOCK));
-        for (axis, factors) in [&mut *rows, &mut *columns].into_iter().enumerate() {
-            for (position, factor) in factors.iter_mut().enumerate() {
-                // What is past the output divides lanes that are not written.
-                *factor = if position < self.pool.output[axis + 1] { self.divisor(axis, position) } else { 1.0 };
-            }
+/// Writes the factors of the divisors: those of the rows, and those of the columns, either as many as whole vectors.
+fn write_divisors<'a>(op: &AvgPool2d, table: &'a mut [f32]) -> Divisors<'a> {
+    let (rows, columns) = table.split_at_mut(op.pool.output[1].next_multiple_of(BLOCK));
+    for (axis, factors) in [&mut *rows, &mut *columns].into_iter().enumerate() {
+        for (position, factor) in factors.iter_mut().enumerate() {
+            // What is past the output divides lanes that are not written.
+            *factor = if position < op.pool.output[axis + 1] { op.divisor(axis, position) } else { 1.0 };
         }
-        // Where every divisor is a power of two, the product with its reciprocal is the quotient, bit by bit, and several times as fast.
-        let exact = rows.iter().chain(&*columns).all(|&factor| factor.to_bits().trailing_zeros() >= 23);
-        if exact {
-            rows.iter_mut().chain(&mut *columns).for_each(|factor| *factor = 1.0 / *factor);
-        }
-        Divisors { rows, columns, exact }
     }
+    // Where every divisor is a power of two, the product with its reciprocal is the quotient, bit by bit, and several times as fast.
+    let exact = rows.iter().chain(&*columns).all(|&factor| factor.to_bits().trailing_zeros() >= 23);
+    if exact {
+        rows.iter_mut().chain(&mut *columns).for_each(|factor| *factor = 1.0 / *factor);
+    }
+    Divisors { rows, columns, exact }
 }
 
 /// The sum of every window over its divisor, which is PyTorch's: `divisor` where it is given; else the elements of the window that lie in
@@ -80,7 +47,7 @@ impl AvgPool2d {
 ///
 /// If the lengths disagree with `op`, or the windows are dilated.
 pub fn forward(context: &mut Context, op: &AvgPool2d, input: &[f32], output: &mut [f32]) {
-    op.planes(input.len(), output.len());
+    planes(op, input.len(), output.len());
     let isa = context.isa;
     if op.is_global() {
         let (plane, divisor) = (op.pool.input_plane(), f64::from(op.divisor(0, 0)) * f64::from(op.divisor(1, 0)));
@@ -89,9 +56,9 @@ pub fn forward(context: &mut Context, op: &AvgPool2d, input: &[f32], output: &mu
             dispatch(isa, Means { input: &input[i * per_task * plane..], plane, divisor, output });
         });
     }
-    let scratch = context.scratch(op.table_len() + window::scratch_len(&op.pool, input.len(), output.len()));
-    let (table, scratch) = scratch.split_at_mut(op.table_len());
-    window::reduce(isa, &op.pool, op.write_divisors(table), input, output, scratch);
+    let scratch = context.scratch(table_len(op) + window::scratch_len(&op.pool, input.len(), output.len()));
+    let (table, scratch) = scratch.split_at_mut(table_len(op));
+    window::reduce(isa, &op.pool, write_divisors(op, table), input, output, scratch);
 }
 
 /// Every output's gradient, over the divisor, goes to each input of its window.
@@ -102,7 +69,7 @@ pub fn forward(context: &mut Context, op: &AvgPool2d, input: &[f32], output: &mu
 ///
 /// If the lengths disagree with `op`, or the windows are dilated.
 pub fn backward(context: &mut Context, op: &AvgPool2d, grad_output: &[f32], grad_input: &mut [f32]) {
-    let planes = op.planes(grad_input.len(), grad_output.len());
+    let planes = planes(op, grad_input.len(), grad_output.len());
     let isa = context.isa;
     if op.is_global() {
         let (plane, divisor) = (op.pool.input_plane(), op.divisor(0, 0) * op.divisor(1, 0));
@@ -117,9 +84,9 @@ pub fn backward(context: &mut Context, op: &AvgPool2d, grad_output: &[f32], grad
     let rows = planes * height;
     let per_task = items_per_task(rows, 2 * width);
     let each = GROUP * Backward::row_len(&op.pool);
-    let scratch = context.scratch(op.table_len() + each * rows.div_ceil(per_task).min(parallel::threads()));
-    let (table, scratch) = scratch.split_at_mut(op.table_len());
-    let divisors = op.write_divisors(table);
+    let scratch = context.scratch(table_len(op) + each * rows.div_ceil(per_task).min(parallel::threads()));
+    let (table, scratch) = scratch.split_at_mut(table_len(op));
+    let divisors = write_divisors(op, table);
     for_each_chunk_scratch(grad_input, per_task * width, scratch, each, |i, grad_input, scratch| {
         dispatch(isa, Backward { op: &op.pool, divisors, grad_output, grad_input, first: i * per_task, scratch });
     });

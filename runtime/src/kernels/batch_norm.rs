@@ -2,6 +2,8 @@
 
 mod features;
 
+pub use castnet_descriptors::BatchNorm;
+
 use core::ops::Range;
 
 use super::Context;
@@ -9,59 +11,32 @@ use super::statistics::{Rows, Slopes, inverse_deviation, moments, normalise, pro
 use crate::parallel::{Disjoint, for_each, for_each_chunk, items_per_task};
 use crate::simd::{Isa, Kernel, Simd, dispatch};
 
-/// A batch normalisation layer (`torch.nn.BatchNorm1d`, `torch.nn.BatchNorm2d`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BatchNorm {
-    /// Channels, each normalised by itself.
-    pub channels: usize,
-    /// Elements of one channel of one sample.
-    pub inner: usize,
-    /// Added to the variance.
-    pub eps: f32,
-    /// The share of the new statistic in the running one.
-    pub momentum: f32,
+/// Checks the lengths of what there is by element and by channel, and returns the batch size.
+#[track_caller]
+fn check<const N: usize>(op: &BatchNorm, elements: [usize; 2], channels: [Option<&[f32]>; N]) -> usize {
+    let batch = elements[0] / op.sample_len();
+    assert_eq!(elements, [batch * op.sample_len(); 2], "whole samples of {} elements", op.sample_len());
+    assert!(
+        channels.into_iter().flatten().all(|values| values.len() == op.channels),
+        "one value for each of {} channels",
+        op.channels
+    );
+    batch
 }
 
-impl BatchNorm {
-    /// Elements of a sample.
-    fn sample(&self) -> usize {
-        self.channels * self.inner
-    }
+/// The elements of channel `c`.
+#[inline(always)]
+fn rows<'a>(op: &BatchNorm, data: &'a [f32], c: usize) -> Rows<'a> {
+    Rows::new(data, c * op.inner, op.sample_len(), op.inner)
+}
 
-    /// Checks the lengths of what there is by element and by channel, and returns the batch size.
-    #[track_caller]
-    fn check<const N: usize>(&self, elements: [usize; 2], channels: [Option<&[f32]>; N]) -> usize {
-        let batch = elements[0] / self.sample();
-        assert_eq!(elements, [batch * self.sample(); 2], "whole samples of {} elements", self.sample());
-        assert!(
-            channels.into_iter().flatten().all(|values| values.len() == self.channels),
-            "one value for each of {} channels",
-            self.channels
-        );
-        batch
-    }
-
-    /// The elements of channel `c`.
-    #[inline(always)]
-    fn rows<'a>(&self, data: &'a [f32], c: usize) -> Rows<'a> {
-        Rows::new(data, c * self.inner, self.sample(), self.inner)
-    }
-
-    /// Where the elements of channel `c` of sample `n` stand.
-    #[inline(always)]
-    fn plane(&self, n: usize, c: usize) -> Range<usize> {
-        let start = n * self.sample() + c * self.inner;
-        start..start + self.inner
-    }
-
-    /// Calls `f` for ranges of channels, on several threads, for work that passes over `passes` buffers of a batch.
-    fn for_each_channels(&self, batch: usize, passes: usize, f: impl Fn(Range<usize>) + Sync) {
-        // Vectors run along the channels where there is but one element of each.
-        let grain = if self.inner == 1 { features::CHANNELS } else { 1 };
-        let items = self.channels.div_ceil(grain);
-        let per_task = grain * items_per_task(items, grain * batch * self.inner * passes);
-        for_each(self.channels.div_ceil(per_task), |i| f(i * per_task..((i + 1) * per_task).min(self.channels)));
-    }
+/// Calls `f` for ranges of channels, on several threads, for work that passes over `passes` buffers of a batch.
+fn for_each_channels(op: &BatchNorm, batch: usize, passes: usize, f: impl Fn(Range<usize>) + Sync) {
+    // Vectors run along the channels where there is but one element of each.
+    let grain = if op.inner == 1 { features::CHANNELS } else { 1 };
+    let items = op.channels.div_ceil(grain);
+    let per_task = grain * items_per_task(items, grain * batch * op.inner * passes);
+    for_each(op.channels.div_ceil(per_task), |i| f(i * per_task..((i + 1) * per_task).min(op.channels)));
 }
 
 /// A channel's weight or bias; `missing` without an affine map.
@@ -89,13 +64,13 @@ pub fn forward(
     running_var: &[f32],
     output: &mut [f32],
 ) {
-    op.check([input.len(), output.len()], [weight, bias, Some(running_mean), Some(running_var)]);
+    check(op, [input.len(), output.len()], [weight, bias, Some(running_mean), Some(running_var)]);
     let isa = context.isa;
     let scales = context.scratch(op.channels);
     dispatch(isa, Scales { op, weight, running_var, scales });
     let scales = &*scales;
     // Whole samples, or planes of them: whatever one piece is short of a task.
-    let (piece, per_piece) = if op.inner == 1 { (op.sample(), op.channels) } else { (op.inner, 1) };
+    let (piece, per_piece) = if op.inner == 1 { (op.sample_len(), op.channels) } else { (op.inner, 1) };
     let per_task = items_per_task(output.len() / piece, 2 * piece);
     for_each_chunk(output, per_task * piece, |i, output| {
         let input = &input[i * per_task * piece..][..output.len()];
@@ -126,16 +101,16 @@ pub fn forward_train(
     output: &mut [f32],
     saved: &mut [f32],
 ) {
-    let batch = op.check([input.len(), output.len()], [weight, bias]);
+    let batch = check(op, [input.len(), output.len()], [weight, bias]);
     assert_eq!(saved.len(), 2 * op.channels, "a mean and a scale for each of {} channels", op.channels);
     if let Some((mean, var)) = &running {
-        op.check([0, 0], [Some(mean), Some(var)]);
+        check(op, [0, 0], [Some(mean), Some(var)]);
     }
     let isa = context.isa;
     let (means, scales) = saved.split_at_mut(op.channels);
     let (output, means, scales) = (Disjoint::new(output), Disjoint::new(means), Disjoint::new(scales));
     let running = running.map(|(mean, var)| (Disjoint::new(mean), Disjoint::new(var)));
-    op.for_each_channels(batch, 2, |channels| {
+    for_each_channels(op, batch, 2, |channels| {
         // SAFETY: no channel is in two ranges.
         let statistics = unsafe {
             Statistics {
@@ -222,15 +197,15 @@ fn backward_any(
     grad_input: Option<&mut [f32]>,
     parameters: Option<(&mut [f32], &mut [f32])>,
 ) {
-    let batch = op.check([input.len(), grad_output.len()], [weight]);
+    let batch = check(op, [input.len(), grad_output.len()], [weight]);
     assert!(grad_input.as_ref().is_none_or(|grad_input| grad_input.len() == input.len()), "a gradient for each input");
     assert_eq!(saved.len(), 2 * op.channels, "a mean and a scale for each of {} channels", op.channels);
     if let Some((weight, bias)) = &parameters {
-        op.check([0, 0], [Some(weight), Some(bias)]);
+        check(op, [0, 0], [Some(weight), Some(bias)]);
     }
     let grad_input = grad_input.map(Disjoint::new);
     let parameters = parameters.map(|(weight, bias)| (Disjoint::new(weight), Disjoint::new(bias)));
-    op.for_each_channels(batch, 3, |channels| {
+    for_each_channels(op, batch, 3, |channels| {
         // SAFETY: no channel is in two ranges.
         let parameters =
             parameters.map(|(weight, bias)| unsafe { (weight.slice(channels.clone()), bias.slice(channels.clone())) });
@@ -329,7 +304,7 @@ impl Kernel for Train<'_> {
         }
         let op = self.op;
         for (i, c) in self.channels.clone().enumerate() {
-            let x = op.rows(self.input, c);
+            let x = rows(op, self.input, c);
             let moments = moments(simd, x);
             self.statistics.set(simd, op, i, moments.count, moments.mean, moments.squares);
             let (mean, scale) = (self.statistics.means[i], self.statistics.scales[i] * value(self.weight, c, 1.0));
@@ -368,7 +343,7 @@ impl Kernel for Backward<'_> {
         let op = self.op;
         for (i, c) in self.channels.clone().enumerate() {
             let (mean, scale) = (self.saved[c], self.saved[op.channels + c]);
-            let (x, dy) = (op.rows(self.input, c), op.rows(self.grad_output, c));
+            let (x, dy) = (rows(op, self.input, c), rows(op, self.grad_output, c));
             let (sum, product) = products(simd, dy, None, x, mean);
             if let Some((weight, bias)) = &mut self.parameters {
                 weight[i] = (product * f64::from(scale)) as f32;

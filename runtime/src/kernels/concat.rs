@@ -1,31 +1,18 @@
 //! Joining tensors along an axis.
 
+pub use castnet_descriptors::Concat;
+
 use super::Context;
 use super::map::TASK;
 use crate::parallel;
 
-/// Tensors that are joined along an axis: each sample of input `k` is `[outer, lengths[k]]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Concat {
-    /// Elements of the axes before, the batch left out.
-    pub outer: usize,
-    /// For each input, the elements of the axis times those of the axes after.
-    pub lengths: &'static [usize],
-}
-
-impl Concat {
-    /// Elements of all inputs in one row of the output.
-    fn row(&self) -> usize {
-        self.lengths.iter().sum()
-    }
-
-    #[track_caller]
-    fn check(&self, which: usize, input_len: usize, output_len: usize) {
-        let rows = output_len / self.row();
-        assert_eq!(output_len, rows * self.row(), "the output holds whole rows of {:?}", self.lengths);
-        assert_eq!(rows % self.outer, 0, "the output holds whole samples of {} rows", self.outer);
-        assert_eq!(input_len, rows * self.lengths[which], "input {which} holds {rows} rows of {}", self.lengths[which]);
-    }
+/// Checks the lengths of input `which` and of the output.
+#[track_caller]
+fn check(op: &Concat, which: usize, input_len: usize, output_len: usize) {
+    let rows = output_len / op.row_len();
+    assert_eq!(output_len, rows * op.row_len(), "the output holds whole rows of {:?}", op.lengths);
+    assert_eq!(rows % op.outer, 0, "the output holds whole samples of {} rows", op.outer);
+    assert_eq!(input_len, rows * op.lengths[which], "input {which} holds {rows} rows of {}", op.lengths[which]);
 }
 
 /// Writes the inputs beside each other: row by row, `inputs[0]`, then `inputs[1]`, ….
@@ -35,9 +22,9 @@ impl Concat {
 pub fn forward(_: &mut Context, op: &Concat, inputs: &[&[f32]], output: &mut [f32]) {
     assert_eq!(inputs.len(), op.lengths.len(), "as many inputs as lengths");
     for (which, input) in inputs.iter().enumerate() {
-        op.check(which, input.len(), output.len());
+        check(op, which, input.len(), output.len());
     }
-    let row_len = op.row();
+    let row_len = op.row_len();
     parallel::for_each_chunk(output, TASK, |i, mut output| {
         let (mut row, mut column) = (i * TASK / row_len, i * TASK % row_len);
         // Copies the part of each input's row that lies in this task.
@@ -63,8 +50,8 @@ pub fn forward(_: &mut Context, op: &Concat, inputs: &[&[f32]], output: &mut [f3
 /// # Panics
 /// If the lengths are not those of the same whole number of samples, or there is no input `which`.
 pub fn backward(_: &mut Context, op: &Concat, which: usize, grad_output: &[f32], grad_input: &mut [f32]) {
-    op.check(which, grad_input.len(), grad_output.len());
-    let (row_len, len) = (op.row(), op.lengths[which]);
+    check(op, which, grad_input.len(), grad_output.len());
+    let (row_len, len) = (op.row_len(), op.lengths[which]);
     let before: usize = op.lengths[..which].iter().sum();
     parallel::for_each_chunk(grad_input, TASK, |i, mut gradient| {
         let (mut row, mut column) = (i * TASK / len, i * TASK % len);
@@ -93,7 +80,7 @@ mod tests {
                     let inputs: Vec<Vec<f32>> =
                         lengths.iter().enumerate().map(|(k, len)| data(k as u64, batch * outer * len)).collect();
                     let inputs: Vec<&[f32]> = inputs.iter().map(|input| &input[..]).collect();
-                    let mut output = vec![f32::NAN; batch * outer * op.row()];
+                    let mut output = vec![f32::NAN; batch * outer * op.row_len()];
                     reference::forward(&op, &inputs, &mut output);
                     let name = format!("{op:?}, batch {batch}");
                     check(&name, Tolerance::EXACT, [output.clone()], |context, [output]| {

@@ -3,7 +3,6 @@
 mod axis;
 mod bias;
 mod correlate;
-mod descriptor;
 mod dot;
 mod outer;
 mod plan;
@@ -12,11 +11,24 @@ mod tile;
 mod unfold;
 mod weight;
 
-pub use descriptor::{Conv2d, PaddingMode};
+pub use castnet_descriptors::{Conv2d, PaddingMode};
 pub(super) use plan::Plan;
 
 use super::Context;
 use plan::Pass;
+
+/// How many samples `input` and `output` hold.
+///
+/// # Panics
+/// If they do not hold equally many whole samples, or `weight` has another length than [`Conv2d::weight_len`].
+#[track_caller]
+pub(crate) fn batch(op: &Conv2d, input: usize, output: usize, weight: usize) -> usize {
+    assert_eq!(weight, op.weight_len(), "the weight of a convolution must be [oc, ic / groups, kh, kw]");
+    let batch = input.checked_div(op.input_len()).unwrap_or(0);
+    assert_eq!(input, batch * op.input_len(), "the input of a convolution must hold whole samples");
+    assert_eq!(output, batch * op.output_len(), "input and output of a convolution must hold equally many samples");
+    batch
+}
 
 /// Writes `output` `[batch, oc, oh, ow]` from `input` `[batch, ic, h, w]`, `weight` `[oc, ic / groups, kh, kw]` and `bias` `[oc]`.
 ///
@@ -30,7 +42,7 @@ pub fn forward(
     bias: Option<&[f32]>,
     output: &mut [f32],
 ) {
-    op.batch(input.len(), output.len(), weight.len());
+    batch(op, input.len(), output.len(), weight.len());
     assert!(bias.is_none_or(|bias| bias.len() == op.output[0]), "one bias per output channel");
     correlate::correlate(context, op, Pass::Forward, input, weight, bias, output);
 }
@@ -40,7 +52,7 @@ pub fn forward(
 /// # Panics
 /// If the lengths do not fit.
 pub fn backward_input(context: &mut Context, op: &Conv2d, weight: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
-    op.batch(grad_input.len(), grad_output.len(), weight.len());
+    batch(op, grad_input.len(), grad_output.len(), weight.len());
     correlate::correlate(context, op, Pass::Backward, grad_output, weight, None, grad_input);
 }
 
@@ -56,7 +68,7 @@ pub fn backward_weight(
     grad_output: &[f32],
     grad_weight: &mut [f32],
 ) {
-    op.batch(input.len(), grad_output.len(), grad_weight.len());
+    batch(op, input.len(), grad_output.len(), grad_weight.len());
     weight::gradient(context, op, input, grad_output, grad_weight);
 }
 
@@ -89,7 +101,7 @@ pub(super) fn transposed(
     bias: Option<&[f32]>,
     output: &mut [f32],
 ) {
-    op.batch(output.len(), input.len(), weight.len());
+    batch(op, output.len(), input.len(), weight.len());
     assert!(bias.is_none_or(|bias| bias.len() == op.input[0]), "one bias per output channel");
     correlate::correlate(context, op, Pass::Backward, input, weight, bias, output);
 }

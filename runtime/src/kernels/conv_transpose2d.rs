@@ -1,32 +1,9 @@
 //! Transposed convolution, with its gradients: the convolution that it is the gradient of, run the other way.
 
+pub use castnet_descriptors::ConvTranspose2d;
+
 use super::{Context, conv2d};
-use conv2d::{Conv2d, PaddingMode};
-
-/// The sizes of a transposed convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConvTranspose2d {
-    /// The convolution whose gradient of the input this is: its input has the size of our output, its output that of our input. Padded with
-    /// zeros, as PyTorch has no other transposed convolution.
-    pub adjoint: Conv2d,
-}
-
-impl ConvTranspose2d {
-    /// Floats of one input sample.
-    pub const fn input_len(&self) -> usize {
-        self.adjoint.output_len()
-    }
-
-    /// Floats of one output sample.
-    pub const fn output_len(&self) -> usize {
-        self.adjoint.input_len()
-    }
-
-    /// Floats of the weight `[ic, oc / groups, kh, kw]`.
-    pub const fn weight_len(&self) -> usize {
-        self.adjoint.weight_len()
-    }
-}
+use conv2d::PaddingMode;
 
 /// Writes `output` `[batch, oc, oh, ow]` from `input` `[batch, ic, h, w]`, `weight` `[ic, oc / groups, kh, kw]` and `bias` `[oc]`.
 ///
@@ -99,7 +76,7 @@ mod tests {
     ) -> ConvTranspose2d {
         let length =
             |axis: usize| (input[axis + 1] - 1) * stride[axis] + kernel[axis] + extra[axis] - 2 * padding[axis];
-        let adjoint = Conv2d {
+        let adjoint = conv2d::Conv2d {
             input: [oc, length(0), length(1)],
             output: input,
             kernel,

@@ -1,18 +1,11 @@
 //! Sums and products of tensors, with axes of length 1 that broadcast; copies.
 
+pub use castnet_descriptors::Broadcast;
+
 use super::Context;
 use super::map::{self, Add, Function, Map, Mul, TASK, Update};
 use crate::parallel;
 use crate::simd::{Kernel, Simd, dispatch};
-
-/// Tensors that are added or multiplied element by element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broadcast {
-    /// The shape of one sample's output; what has fewer axes has ones on the left.
-    pub output: [usize; 3],
-    /// The shape of one sample of each input, two at least: along each axis the output's length or 1.
-    pub inputs: &'static [[usize; 3]],
-}
 
 /// `output = inputs[0] + inputs[1] + …`, each broadcast to the output's shape.
 ///
@@ -164,7 +157,7 @@ fn forward<F: Function<2>>(context: &mut Context, function: F, op: &Broadcast, i
 /// Computes `output`, the elements of the whole output from `start` on.
 struct Forward<'a, F> {
     function: F,
-    op: &'a Broadcast,
+    op: &'a Broadcast<'a>,
     axes: Axes,
     inputs: &'a [&'a [f32]],
     start: usize,
@@ -232,7 +225,7 @@ fn backward(
 
 /// Computes `gradient`, the elements of the whole gradient from `start` on.
 struct Backward<'a> {
-    op: &'a Broadcast,
+    op: &'a Broadcast<'a>,
     axes: Axes,
     /// None for a sum.
     inputs: &'a [&'a [f32]],

@@ -1,39 +1,21 @@
 //! Group normalisation.
 
+pub use castnet_descriptors::GroupNorm;
+
 use super::Context;
 use super::statistics::{Rows, Slopes, inverse_deviation, moments, normalise, products};
 use crate::parallel::{Disjoint, for_each_chunk, for_each_chunk2, items_per_task};
 use crate::simd::{Kernel, Simd, dispatch};
 
-/// A group normalisation layer (`torch.nn.GroupNorm`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GroupNorm {
-    /// Groups of channels, each normalised by itself; a divisor of `channels`.
-    pub groups: usize,
-    /// Channels.
-    pub channels: usize,
-    /// Elements of one channel of one sample.
-    pub inner: usize,
-    /// Added to the variance.
-    pub eps: f32,
-}
-
-impl GroupNorm {
-    /// Elements of one group of one sample.
-    fn group(&self) -> usize {
-        self.channels / self.groups * self.inner
-    }
-
-    /// Checks the lengths of what there is by element and by channel, and returns the groups of the batch.
-    #[track_caller]
-    fn check(&self, len: usize, other_len: usize, parameters: [Option<&[f32]>; 2]) -> usize {
-        let sample = self.channels * self.inner;
-        assert!(self.channels.is_multiple_of(self.groups), "{} groups of {} channels", self.groups, self.channels);
-        assert!(len.is_multiple_of(sample) && other_len == len, "whole samples of {sample} elements");
-        let fits = |values: &[f32]| values.len() == self.channels;
-        assert!(parameters.into_iter().flatten().all(fits), "one value for each of {} channels", self.channels);
-        len / self.group()
-    }
+/// Checks the lengths of what there is by element and by channel, and returns the groups of the batch.
+#[track_caller]
+fn check(op: &GroupNorm, len: usize, other_len: usize, parameters: [Option<&[f32]>; 2]) -> usize {
+    let sample = op.channels * op.inner;
+    assert!(op.channels.is_multiple_of(op.groups), "{} groups of {} channels", op.groups, op.channels);
+    assert!(len.is_multiple_of(sample) && other_len == len, "whole samples of {sample} elements");
+    let fits = |values: &[f32]| values.len() == op.channels;
+    assert!(parameters.into_iter().flatten().all(fits), "one value for each of {} channels", op.channels);
+    len / op.group_len()
 }
 
 /// A channel's weight or bias; `missing` without an affine map.
@@ -60,20 +42,20 @@ pub fn forward(
     output: &mut [f32],
     saved: Option<&mut [f32]>,
 ) {
-    let groups = op.check(input.len(), output.len(), [weight, bias]);
+    let groups = check(op, input.len(), output.len(), [weight, bias]);
     assert!(
         saved.as_ref().is_none_or(|saved| saved.len() == 2 * groups),
         "a mean and a scale for each of {groups} groups"
     );
     let isa = context.isa;
     let saved = saved.map(Disjoint::new);
-    let per_task = items_per_task(groups, 2 * op.group());
-    for_each_chunk(output, per_task * op.group(), |i, output| {
+    let per_task = items_per_task(groups, 2 * op.group_len());
+    for_each_chunk(output, per_task * op.group_len(), |i, output| {
         let first = i * per_task;
-        let count = output.len() / op.group();
+        let count = output.len() / op.group_len();
         // SAFETY: the tasks' groups do not overlap.
         let saved = saved.map(|saved| unsafe { saved.slice(2 * first..2 * (first + count)) });
-        dispatch(isa, Forward { op, input: &input[first * op.group()..], weight, bias, output, saved, first });
+        dispatch(isa, Forward { op, input: &input[first * op.group_len()..], weight, bias, output, saved, first });
     });
 }
 
@@ -95,14 +77,14 @@ pub fn backward_input(
     grad_output: &[f32],
     grad_input: &mut [f32],
 ) {
-    let groups = op.check(input.len(), grad_input.len(), [weight, None]);
-    op.check(input.len(), grad_output.len(), [None; 2]);
+    let groups = check(op, input.len(), grad_input.len(), [weight, None]);
+    check(op, input.len(), grad_output.len(), [None; 2]);
     assert_eq!(saved.len(), 2 * groups, "a mean and a scale for each of {groups} groups");
     let isa = context.isa;
-    let per_task = items_per_task(groups, 3 * op.group());
-    for_each_chunk(grad_input, per_task * op.group(), |i, grad_input| {
+    let per_task = items_per_task(groups, 3 * op.group_len());
+    for_each_chunk(grad_input, per_task * op.group_len(), |i, grad_input| {
         let first = i * per_task;
-        let (input, grad_output) = (&input[first * op.group()..], &grad_output[first * op.group()..]);
+        let (input, grad_output) = (&input[first * op.group_len()..], &grad_output[first * op.group_len()..]);
         let saved = &saved[2 * first..];
         dispatch(isa, BackwardInput { op, input, weight, saved, grad_output, grad_input, first });
     });
@@ -125,7 +107,7 @@ pub fn backward_parameters(
     grad_weight: &mut [f32],
     grad_bias: &mut [f32],
 ) {
-    let groups = op.check(input.len(), grad_output.len(), [Some(grad_weight), Some(grad_bias)]);
+    let groups = check(op, input.len(), grad_output.len(), [Some(grad_weight), Some(grad_bias)]);
     assert_eq!(saved.len(), 2 * groups, "a mean and a scale for each of {groups} groups");
     let isa = context.isa;
     let per_task = items_per_task(op.channels, 2 * input.len() / op.channels);
@@ -152,7 +134,7 @@ impl Kernel for Forward<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let op = self.op;
-        let group = op.group();
+        let group = op.group_len();
         for (g, (x, y)) in self.input.chunks_exact(group).zip(self.output.chunks_exact_mut(group)).enumerate() {
             let moments = moments(simd, Rows::one(x));
             let mean = moments.mean as f32;
@@ -185,7 +167,7 @@ impl Kernel for BackwardInput<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let op = self.op;
-        let (group, inner) = (op.group(), op.inner);
+        let (group, inner) = (op.group_len(), op.inner);
         for (g, dx) in self.grad_input.chunks_exact_mut(group).enumerate() {
             let elements = g * group..(g + 1) * group;
             let (x, dy) = (&self.input[elements.clone()], &self.grad_output[elements]);

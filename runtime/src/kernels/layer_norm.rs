@@ -1,32 +1,21 @@
 //! Layer normalisation.
 
+pub use castnet_descriptors::LayerNorm;
+
 use super::Context;
 use super::statistics::{Rows, Slopes, inverse_deviation, moments, normalise_by_element, products};
 use super::window::{load, store};
 use crate::parallel::{Disjoint, for_each_chunk, items_per_task};
 use crate::simd::{BLOCK, Kernel, Simd, dispatch};
 
-/// A layer normalisation layer (`torch.nn.LayerNorm`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LayerNorm {
-    /// Rows of one sample, each normalised by itself.
-    pub rows: usize,
-    /// Elements of one row: the product of `normalized_shape`.
-    pub length: usize,
-    /// Added to the variance.
-    pub eps: f32,
-}
-
-impl LayerNorm {
-    /// Checks the lengths of what there is by element and by place in a row, and returns the rows of the batch.
-    #[track_caller]
-    fn check(&self, len: usize, other_len: usize, parameters: [Option<&[f32]>; 2]) -> usize {
-        let (sample, rows) = (self.rows * self.length, len / self.length);
-        assert!(len.is_multiple_of(sample) && other_len == len, "whole samples of {sample} elements");
-        let fits = |values: &[f32]| values.len() == self.length;
-        assert!(parameters.into_iter().flatten().all(fits), "one value for each of {} elements of a row", self.length);
-        rows
-    }
+/// Checks the lengths of what there is by element and by place in a row, and returns the rows of the batch.
+#[track_caller]
+fn check(op: &LayerNorm, len: usize, other_len: usize, parameters: [Option<&[f32]>; 2]) -> usize {
+    let (sample, rows) = (op.rows * op.length, len / op.length);
+    assert!(len.is_multiple_of(sample) && other_len == len, "whole samples of {sample} elements");
+    let fits = |values: &[f32]| values.len() == op.length;
+    assert!(parameters.into_iter().flatten().all(fits), "one value for each of {} elements of a row", op.length);
+    rows
 }
 
 /// Normalises each row by its own mean and biased variance: `(x - mean) / sqrt(var + eps) * weight + bias`.
@@ -46,7 +35,7 @@ pub fn forward(
     output: &mut [f32],
     saved: Option<&mut [f32]>,
 ) {
-    let rows = op.check(input.len(), output.len(), [weight, bias]);
+    let rows = check(op, input.len(), output.len(), [weight, bias]);
     assert!(saved.as_ref().is_none_or(|saved| saved.len() == 2 * rows), "a mean and a scale for each of {rows} rows");
     let isa = context.isa;
     let saved = saved.map(Disjoint::new);
@@ -78,8 +67,8 @@ pub fn backward_input(
     grad_output: &[f32],
     grad_input: &mut [f32],
 ) {
-    let rows = op.check(input.len(), grad_input.len(), [weight, None]);
-    op.check(input.len(), grad_output.len(), [None; 2]);
+    let rows = check(op, input.len(), grad_input.len(), [weight, None]);
+    check(op, input.len(), grad_output.len(), [None; 2]);
     assert_eq!(saved.len(), 2 * rows, "a mean and a scale for each of {rows} rows");
     let isa = context.isa;
     let per_task = items_per_task(rows, 3 * op.length);
@@ -106,7 +95,7 @@ pub fn backward_weight(
     grad_output: &[f32],
     grad_weight: &mut [f32],
 ) {
-    let rows = op.check(input.len(), grad_output.len(), [Some(grad_weight), None]);
+    let rows = check(op, input.len(), grad_output.len(), [Some(grad_weight), None]);
     assert_eq!(saved.len(), 2 * rows, "a mean and a scale for each of {rows} rows");
     sum_of_rows(context, op, Some((input, saved)), grad_output, grad_weight);
 }
@@ -119,7 +108,7 @@ pub fn backward_weight(
 ///
 /// If the lengths disagree with `op` or with one another.
 pub fn backward_bias(context: &mut Context, op: &LayerNorm, grad_output: &[f32], grad_bias: &mut [f32]) {
-    op.check(grad_output.len(), grad_output.len(), [Some(grad_bias), None]);
+    check(op, grad_output.len(), grad_output.len(), [Some(grad_bias), None]);
     sum_of_rows(context, op, None, grad_output, grad_bias);
 }
 

@@ -1,5 +1,7 @@
 //! A linear layer, with its gradients: `output = input * weight^T + bias` on the last axis.
 
+pub use castnet_descriptors::Linear;
+
 use super::Context;
 use super::gemm::{Matrix, gemm};
 use crate::parallel;
@@ -8,49 +10,17 @@ use crate::simd::{BLOCK, Kernel, Simd, dispatch};
 /// Below so many floats, several threads do not pay: some microseconds.
 const ALONE: usize = 32 * 1024;
 
-/// The sizes of a linear layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Linear {
-    /// Length of the last axis of the input.
-    pub in_features: usize,
-    /// Length of the last axis of the output.
-    pub out_features: usize,
-    /// The product of the other axes of a sample.
-    pub rows: usize,
-}
-
-impl Linear {
-    /// Floats of one input sample.
-    pub const fn input_len(&self) -> usize {
-        self.rows * self.in_features
-    }
-
-    /// Floats of one output sample.
-    pub const fn output_len(&self) -> usize {
-        self.rows * self.out_features
-    }
-
-    /// Floats of the weight `[out, in]`.
-    pub const fn weight_len(&self) -> usize {
-        self.out_features * self.in_features
-    }
-
-    /// Rows of all samples.
-    ///
-    /// # Panics
-    /// If `input` and `output` do not hold equally many whole samples, or `weight` has another length than [`Linear::weight_len`].
-    #[track_caller]
-    pub(crate) fn all_rows(&self, input: usize, output: usize, weight: usize) -> usize {
-        assert_eq!(weight, self.weight_len(), "the weight of a linear layer must be [out, in]");
-        let batch = input.checked_div(self.input_len()).unwrap_or(0);
-        assert_eq!(input, batch * self.input_len(), "the input of a linear layer must hold whole samples");
-        assert_eq!(
-            output,
-            batch * self.output_len(),
-            "input and output of a linear layer must hold equally many samples"
-        );
-        batch * self.rows
-    }
+/// Rows of all samples.
+///
+/// # Panics
+/// If `input` and `output` do not hold equally many whole samples, or `weight` has another length than [`Linear::weight_len`].
+#[track_caller]
+pub(crate) fn all_rows(op: &Linear, input: usize, output: usize, weight: usize) -> usize {
+    assert_eq!(weight, op.weight_len(), "the weight of a linear layer must be [out, in]");
+    let batch = input.checked_div(op.input_len()).unwrap_or(0);
+    assert_eq!(input, batch * op.input_len(), "the input of a linear layer must hold whole samples");
+    assert_eq!(output, batch * op.output_len(), "input and output of a linear layer must hold equally many samples");
+    batch * op.rows
 }
 
 /// Writes `output` `[batch * rows, out]` from `input` `[batch * rows, in]`, `weight` `[out, in]` and `bias` `[out]`.
@@ -65,7 +35,7 @@ pub fn forward(
     bias: Option<&[f32]>,
     output: &mut [f32],
 ) {
-    let rows = op.all_rows(input.len(), output.len(), weight.len());
+    let rows = all_rows(op, input.len(), output.len(), weight.len());
     let (input, weight) = (Matrix::rows(input, op.in_features), Matrix::rows(weight, op.in_features));
     gemm(context, [rows, op.out_features, op.in_features], input, weight.transposed(), bias, false, output);
 }
@@ -75,7 +45,7 @@ pub fn forward(
 /// # Panics
 /// If the lengths do not fit.
 pub fn backward_input(context: &mut Context, op: &Linear, weight: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
-    let rows = op.all_rows(grad_input.len(), grad_output.len(), weight.len());
+    let rows = all_rows(op, grad_input.len(), grad_output.len(), weight.len());
     let (upstream, weight) = (Matrix::rows(grad_output, op.out_features), Matrix::rows(weight, op.in_features));
     gemm(context, [rows, op.in_features, op.out_features], upstream, weight, None, false, grad_input);
 }
@@ -91,7 +61,7 @@ pub fn backward_weight(
     grad_output: &[f32],
     grad_weight: &mut [f32],
 ) {
-    let rows = op.all_rows(input.len(), grad_output.len(), grad_weight.len());
+    let rows = all_rows(op, input.len(), grad_output.len(), grad_weight.len());
     let (upstream, input) = (Matrix::rows(grad_output, op.out_features), Matrix::rows(input, op.in_features));
     gemm(context, [op.out_features, op.in_features, rows], upstream.transposed(), input, None, false, grad_weight);
 }

@@ -1,5 +1,7 @@
 //! Local response normalisation.
 
+pub use castnet_descriptors::LocalResponseNorm;
+
 use super::Context;
 use super::math;
 use super::window::{load, store};
@@ -7,44 +9,10 @@ use crate::parallel::{self, Disjoint, for_each_chunk, for_each_scratch, items_pe
 use crate::simd::{BLOCK, Kernel, Simd, dispatch};
 use core::ops::Range;
 
-/// A local response normalisation layer (`torch.nn.LocalResponseNorm`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LocalResponseNorm {
-    /// Channels, which the windows run over.
-    pub channels: usize,
-    /// Elements of one channel of one sample.
-    pub inner: usize,
-    /// Channels of a window.
-    pub size: usize,
-    /// Multiplies the mean of the squares.
-    pub alpha: f32,
-    /// The exponent.
-    pub beta: f32,
-    /// Added to the mean of the squares.
-    pub k: f32,
-}
-
-impl LocalResponseNorm {
-    /// The channels that the window of channel `c` holds.
-    fn window(&self, c: usize) -> Range<usize> {
-        c.saturating_sub(self.size / 2)..(c + self.size.div_ceil(2)).min(self.channels)
-    }
-
-    /// The channels whose windows hold channel `c`.
-    fn holders(&self, c: usize) -> Range<usize> {
-        c.saturating_sub((self.size - 1) / 2)..(c + self.size / 2 + 1).min(self.channels)
-    }
-
-    /// Elements of a sample.
-    fn sample(&self) -> usize {
-        self.channels * self.inner
-    }
-
-    /// Places of a channel that the backward pass takes together: for all channels, two buffers of so many lie in 64 KiB, at home in the
-    /// second-level cache, but not fewer than a few cache lines.
-    fn block(&self) -> usize {
-        (8192 / self.channels).next_multiple_of(BLOCK).max(4 * BLOCK).min(self.inner.next_multiple_of(BLOCK))
-    }
+/// Places of a channel that the backward pass takes together: for all channels, two buffers of so many lie in 64 KiB, at home in the
+/// second-level cache, but not fewer than a few cache lines.
+fn block(op: &LocalResponseNorm) -> usize {
+    (8192 / op.channels).next_multiple_of(BLOCK).max(4 * BLOCK).min(op.inner.next_multiple_of(BLOCK))
 }
 
 /// `y[c] = x[c] / (k + alpha / size * sum of x[c']^2)^beta`, the sum over the `size` channels from `c - size / 2` to
@@ -84,14 +52,14 @@ pub fn backward(
     check(op, [input.len(), output.len(), grad_output.len(), grad_input.len()]);
     let isa = context.isa;
     // A task is a run of places in all channels of a sample.
-    let block = op.block();
+    let block = block(op);
     let blocks = op.inner.div_ceil(block);
-    let tasks = input.len() / op.sample() * blocks;
+    let tasks = input.len() / op.sample_len() * blocks;
     let each = 2 * op.channels * block;
     let scratch = context.scratch(each * tasks.min(parallel::threads()));
     let grad_input = Disjoint::new(grad_input);
     for_each_scratch(scratch, each, tasks, |scratch, i| {
-        let (sample, start) = (i / blocks * op.sample(), i % blocks * block);
+        let (sample, start) = (i / blocks * op.sample_len(), i % blocks * block);
         let places = start..(start + block).min(op.inner);
         dispatch(isa, Backward { op, input, output, grad_output, grad_input, sample, places, scratch });
     });
@@ -100,7 +68,7 @@ pub fn backward(
 /// Checks that the lengths are those of the same whole number of samples.
 #[track_caller]
 fn check<const N: usize>(op: &LocalResponseNorm, lengths: [usize; N]) {
-    assert!(lengths[0].is_multiple_of(op.sample()), "whole samples of {} elements", op.sample());
+    assert!(lengths[0].is_multiple_of(op.sample_len()), "whole samples of {} elements", op.sample_len());
     assert_eq!(lengths, [lengths[0]; N], "buffers of one length");
 }
 
@@ -158,7 +126,7 @@ impl Kernel for Forward<'_> {
         let Forward { op, input, output, first } = self;
         for (plane, output) in (first..).zip(output.chunks_exact_mut(op.inner)) {
             let (n, c) = (plane / op.channels, plane % op.channels);
-            let sample = input[n * op.sample()..][..op.sample()].as_ptr();
+            let sample = input[n * op.sample_len()..][..op.sample_len()].as_ptr();
             let mut place = 0;
             while place < op.inner {
                 let count = (op.inner - place).min(S::LANES);
@@ -195,11 +163,11 @@ impl Kernel for Backward<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Backward { op, input, output, grad_output, grad_input, sample, places, scratch } = self;
-        let block = op.block();
+        let block = block(op);
         // [channels, block] each: dy * b^-beta, and dy * y / b.
         let (direct, through) = scratch.split_at_mut(op.channels * block);
         assert!(through.len() >= op.channels * block && places.len() <= block, "working memory for these places");
-        let elements = sample..sample + op.sample();
+        let elements = sample..sample + op.sample_len();
         let (input, output, grad_output) =
             (&input[elements.clone()], &output[elements.clone()], &grad_output[elements]);
         for c in 0..op.channels {
@@ -246,7 +214,7 @@ mod tests {
     use crate::reference::local_response_norm as reference;
 
     fn compare(op: &LocalResponseNorm, batch: usize) {
-        let len = batch * op.sample();
+        let len = batch * op.sample_len();
         let (input, grad_output) = (data(1, len), data(2, len));
         let (mut output, mut grad_input) = (vec![f32::NAN; len], vec![f32::NAN; len]);
         reference::forward(op, &input, &mut output);

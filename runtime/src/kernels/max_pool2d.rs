@@ -1,7 +1,7 @@
 //! Max pooling.
 
 use super::Context;
-use super::pool2d::{GROUP, Pool2d};
+use super::pool2d::{GROUP, Pool2d, pooled_planes, row_groups};
 use super::window::{self, Maximum, load, load_pairs, store};
 use crate::parallel::{self, Disjoint, for_each_chunk, for_each_scratch, items_per_task};
 use crate::simd::{BLOCK, Kernel, Simd, dispatch};
@@ -29,7 +29,7 @@ pub fn forward(context: &mut Context, op: &Pool2d, input: &[f32], output: &mut [
     };
     assert_eq!(indices.len(), output.len(), "one index for every output");
     let [_, out_height, out_width] = op.output;
-    let rows = op.planes(input.len(), output.len()) * out_height;
+    let rows = pooled_planes(op, input.len(), output.len()) * out_height;
     let per_task = items_per_task(rows, op.stride[0] * op.input[2] + 2 * out_width);
     let tasks = rows.div_ceil(per_task);
     let isa = context.isa;
@@ -62,7 +62,7 @@ pub fn forward(context: &mut Context, op: &Pool2d, input: &[f32], output: &mut [
 ///
 /// If the lengths disagree with `op` or with one another.
 pub fn backward(context: &mut Context, op: &Pool2d, indices: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
-    op.planes(grad_input.len(), grad_output.len());
+    pooled_planes(op, grad_input.len(), grad_output.len());
     let (plane, out_plane) = (op.input_plane(), op.output_plane());
     // Windows of two by two that tile the input: every input belongs to one.
     let tiles = (op.kernel, op.stride, op.padding, op.dilation) == ([2, 2], [2, 2], [0, 0], [1, 1])
@@ -125,7 +125,7 @@ impl Kernel for WithIndices<'_> {
         if !tiles {
             scratch.fill(f32::NEG_INFINITY);
         }
-        for (plane, ys, at) in op.row_groups(first, output.len() / out_width) {
+        for (plane, ys, at) in row_groups(op, first, output.len() / out_width) {
             let input = &input[plane * op.input_plane()..][..op.input_plane()];
             let range = at * out_width..(at + ys.len()) * out_width;
             let (output, indices) = (&mut output[range.clone()], &mut indices[range]);

@@ -1,18 +1,11 @@
 //! Max unpooling.
 
+pub use castnet_descriptors::MaxUnpool2d;
+
 use super::Context;
 use super::max_pool2d::NOWHERE;
 use super::pool2d::planes;
 use crate::parallel::{for_each_chunk, items_per_task};
-
-/// The sizes of a max unpooling layer (`torch.nn.MaxUnpool2d`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MaxUnpool2d {
-    /// Channels, height and width of one sample's input: the output of the pooling layer that found the indices.
-    pub input: [usize; 3],
-    /// Channels, height and width of one sample's output.
-    pub output: [usize; 3],
-}
 
 /// Writes each value at its index within its output plane, and zero everywhere else; of several values at one place the last wins.
 ///

@@ -1,85 +1,31 @@
 //! The sizes of a pooling layer's windows.
 
+pub use castnet_descriptors::Pool2d;
+
 use core::ops::Range;
 
-/// The windows of a two-dimensional pooling layer, as `torch.nn.MaxPool2d` and `torch.nn.AvgPool2d` define them.
-///
-/// Output position `(y, x)` sees the inputs at rows `y * stride[0] - padding[0] + i * dilation[0]`, `i < kernel[0]`, and
-/// at the columns that follow likewise; whatever lies outside the input is padding. `output` holds the size already
-/// worked out, rounded up where the layer asked for `ceil_mode`, so the last windows may run past the padded input.
-/// A one-dimensional layer is the same with height 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool2d {
-    /// Channels, height and width of one sample's input.
-    pub input: [usize; 3],
-    /// Channels, height and width of one sample's output; as many channels as the input.
-    pub output: [usize; 3],
-    /// Height and width of the window, counted in elements it looks at.
-    pub kernel: [usize; 2],
-    /// Rows and columns from one window to the next.
-    pub stride: [usize; 2],
-    /// Rows above and below, columns left and right.
-    pub padding: [usize; 2],
-    /// Rows and columns from one element of a window to the next; `[1, 1]` is a solid window.
-    pub dilation: [usize; 2],
+/// The output rows from `first` on, counted through all planes, in groups.
+#[inline(always)]
+pub(crate) fn row_groups(op: &Pool2d, first: usize, count: usize) -> RowGroups {
+    let height = op.output[1];
+    RowGroups { height, plane: first / height, row: first % height, at: 0, count }
 }
 
-impl Pool2d {
-    /// Elements of one channel of the input.
-    pub(crate) fn input_plane(&self) -> usize {
-        self.input[1] * self.input[2]
-    }
-
-    /// Elements of one channel of the output.
-    pub(crate) fn output_plane(&self) -> usize {
-        self.output[1] * self.output[2]
-    }
-
-    /// Which elements of the window at `position` along an axis (0: rows, 1: columns) lie in the input. Element `i` stands at
-    /// `position * stride + i * dilation - padding`.
-    #[inline]
-    pub(crate) fn taps(&self, axis: usize, position: usize) -> Range<usize> {
-        let (padding, dilation, start) = (self.padding[axis], self.dilation[axis], position * self.stride[axis]);
-        // A division takes as long as a short row.
-        let steps = |distance: usize| if dilation == 1 { distance } else { distance.div_ceil(dilation) };
-        let first = steps(padding.saturating_sub(start));
-        let end = steps((self.input[axis + 1] + padding).saturating_sub(start)).min(self.kernel[axis]);
-        first.min(end)..end
-    }
-
-    /// The input rows from the first to the last that the windows of output row `y` see; every `dilation[0]`-th of them is seen.
-    #[inline]
-    pub(crate) fn input_rows(&self, y: usize) -> Range<usize> {
-        let taps = self.taps(0, y);
-        // Where none is seen, the padding that the window starts in may reach past row 0.
-        let row = |tap: usize| (y * self.stride[0] + tap * self.dilation[0]).saturating_sub(self.padding[0]);
-        let first = row(taps.start);
-        if taps.is_empty() { first..first } else { first..row(taps.end - 1) + 1 }
-    }
-
-    /// The output rows from `first` on, counted through all planes, in groups.
-    #[inline(always)]
-    pub(crate) fn row_groups(&self, first: usize, count: usize) -> RowGroups {
-        let height = self.output[1];
-        RowGroups { height, plane: first / height, row: first % height, at: 0, count }
-    }
-
-    /// The number of planes (batch x channels) in buffers of these lengths.
-    ///
-    /// # Panics
-    ///
-    /// If the lengths are not those of the same whole number of samples.
-    #[track_caller]
-    pub(crate) fn planes(&self, input_len: usize, output_len: usize) -> usize {
-        planes(self.input, self.output, input_len, output_len)
-    }
+/// [`planes`] of a pooling layer.
+///
+/// # Panics
+///
+/// If the lengths are not those of the same whole number of samples.
+#[track_caller]
+pub(crate) fn pooled_planes(op: &Pool2d, input_len: usize, output_len: usize) -> usize {
+    planes(op.input, op.output, input_len, output_len)
 }
 
 /// Rows that a kernel takes together: between writing a row of working memory and reading it at other alignments there should lie more work
 /// than a store takes to reach the cache.
 pub(crate) const GROUP: usize = 8;
 
-/// Consecutive output rows as groups of at most [`GROUP`] in one plane; see [`Pool2d::row_groups`].
+/// Consecutive output rows as groups of at most [`GROUP`] in one plane; see [`row_groups`].
 pub(crate) struct RowGroups {
     height: usize,
     plane: usize,
@@ -159,7 +105,7 @@ mod tests {
         };
         for (first, count) in [(0, 60), (7, 40), (19, 2), (3, 0), (20, 20)] {
             let mut next = first;
-            for (plane, rows, at) in op.row_groups(first, count) {
+            for (plane, rows, at) in row_groups(&op, first, count) {
                 assert!(rows.len() <= GROUP && rows.end <= 20);
                 assert_eq!((plane * 20 + rows.start, at), (next, next - first));
                 next += rows.len();

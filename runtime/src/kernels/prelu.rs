@@ -1,27 +1,19 @@
 //! The rectifier with a learned slope below zero (He, Zhang, Ren and Sun, 2015).
 
+pub use castnet_descriptors::Prelu;
+
 use super::Context;
 use super::activation::{gradient, value};
 use super::map::{TASK, map_rows};
 use crate::parallel;
 use crate::simd::{Kernel, Simd, dispatch};
 
-/// Which elements share a slope: a sample is `[channels, inner]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prelu {
-    /// Slopes: 1, or the number of channels (PyTorch's `num_parameters`).
-    pub channels: usize,
-    /// Elements to a slope; with one slope, the whole sample.
-    pub inner: usize,
-}
-
-impl Prelu {
-    #[track_caller]
-    fn check(&self, weight_len: usize, buffers: &[usize]) {
-        assert_eq!(weight_len, self.channels, "as many slopes as channels");
-        let sample = self.channels * self.inner;
-        assert!(buffers.iter().all(|&len| len == buffers[0] && len % sample == 0), "whole samples of {self:?}");
-    }
+/// Checks the lengths of the slopes and of what there is by element.
+#[track_caller]
+fn check(op: &Prelu, weight_len: usize, buffers: &[usize]) {
+    assert_eq!(weight_len, op.channels, "as many slopes as channels");
+    let sample = op.channels * op.inner;
+    assert!(buffers.iter().all(|&len| len == buffers[0] && len % sample == 0), "whole samples of {op:?}");
 }
 
 /// `output = input` where positive, else `weight[channel] * input`.
@@ -29,7 +21,7 @@ impl Prelu {
 /// # Panics
 /// If the lengths are not those of the same whole number of samples.
 pub fn forward(context: &mut Context, op: &Prelu, input: &[f32], weight: &[f32], output: &mut [f32]) {
-    op.check(weight.len(), &[input.len(), output.len()]);
+    check(op, weight.len(), &[input.len(), output.len()]);
     map_rows(context.isa, op.inner, |row| value::LeakyRelu(weight[row % op.channels]), [input], output);
 }
 
@@ -45,7 +37,7 @@ pub fn backward_input(
     grad_output: &[f32],
     grad_input: &mut [f32],
 ) {
-    op.check(weight.len(), &[input.len(), grad_output.len(), grad_input.len()]);
+    check(op, weight.len(), &[input.len(), grad_output.len(), grad_input.len()]);
     let slope = |row: usize| gradient::LeakyRelu(weight[row % op.channels]);
     map_rows(context.isa, op.inner, slope, [input, grad_output], grad_input);
 }
@@ -55,7 +47,7 @@ pub fn backward_input(
 /// # Panics
 /// If the lengths are not those of the same whole number of samples.
 pub fn backward_weight(context: &mut Context, op: &Prelu, input: &[f32], grad_output: &[f32], grad_weight: &mut [f32]) {
-    op.check(grad_weight.len(), &[input.len(), grad_output.len()]);
+    check(op, grad_weight.len(), &[input.len(), grad_output.len()]);
     let isa = context.isa;
     // A row of `inner` elements is summed in pieces of a task at most, a task takes pieces worth that much.
     let (rows, pieces) = (input.len() / op.inner, op.inner.div_ceil(TASK));

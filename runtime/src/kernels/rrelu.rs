@@ -1,19 +1,12 @@
 //! The rectifier with a random slope below zero (Xu, Wang, Chen and Li, "Empirical evaluation of rectified activations", 2015).
 
+pub use castnet_descriptors::Rrelu;
+
 use super::activation::value::LeakyRelu;
 use super::map::{self, Mul, TASK};
 use super::{Context, Random};
 use crate::parallel;
 use crate::simd::{Kernel, Simd, dispatch};
-
-/// The range of the slopes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rrelu {
-    /// The smallest slope.
-    pub lower: f32,
-    /// What the slopes stay below.
-    pub upper: f32,
-}
 
 /// In evaluation: `output = input` where positive, else the mean slope times it.
 ///

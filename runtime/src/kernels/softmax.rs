@@ -1,20 +1,11 @@
 //! Softmax and its logarithm along one axis.
 
+pub use castnet_descriptors::Softmax;
+
 use super::map::TASK;
 use super::{Context, math};
 use crate::parallel::{self, Disjoint};
 use crate::simd::{Isa, Kernel, Simd, dispatch};
-
-/// The axis of a softmax: a sample is `[outer, length, inner]`, and the numbers along the middle axis become probabilities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Softmax {
-    /// Elements of the axes before, the batch left out.
-    pub outer: usize,
-    /// Elements of the axis.
-    pub length: usize,
-    /// Elements of the axes after.
-    pub inner: usize,
-}
 
 /// `output = e^(input - m) / sum(e^(input - m))` along the axis, `m` being the maximum along it. A NaN or an infinity makes all of its
 /// axis NaN (minus infinity alone only if there is nothing else), as in PyTorch.

@@ -1,5 +1,7 @@
 //! Upsampling.
 
+pub use castnet_descriptors::{Upsample, UpsampleMode};
+
 use core::ops::Range;
 
 use super::Context;
@@ -7,31 +9,6 @@ use super::pool2d::planes;
 use super::window::{load, load_pairs, store};
 use crate::parallel::{self, for_each_chunk_scratch, items_per_task};
 use crate::simd::{BLOCK, Kernel, Simd, dispatch};
-
-/// How an upsampling layer fills in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpsampleMode {
-    /// The nearest input, as `torch.nn.Upsample(mode="nearest")` rounds.
-    Nearest,
-    /// Bilinear between the centres of the elements (`align_corners=False`).
-    Bilinear,
-    /// Bilinear with the corners of input and output on one another (`align_corners=True`).
-    BilinearAlignCorners,
-}
-
-/// An upsampling layer (`torch.nn.Upsample`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Upsample {
-    /// Channels, height and width of one sample's input.
-    pub input: [usize; 3],
-    /// Channels, height and width of one sample's output: the input's times the scale, rounded down.
-    pub output: [usize; 3],
-    /// The scale factors of height and width as given. In double precision, as PyTorch takes them: the nearest index of
-    /// a factor such as 1.2 depends on it.
-    pub scale: [f64; 2],
-    /// How to fill in.
-    pub mode: UpsampleMode,
-}
 
 /// The input rows or columns that an output takes from: `(1 - weight) * first + weight * second`; of the nearest, `first` alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,62 +18,60 @@ pub(crate) struct Source {
     pub weight: f32,
 }
 
-impl Upsample {
-    /// What output `position` along an axis (0: rows, 1: columns) takes from, in PyTorch's single-precision arithmetic: at scale 1 its own
-    /// place; nearest `floor(position / scale)`, for the scale 2 by a shift; bilinear `(position + 1/2) / scale - 1/2`, at least 0, or
-    /// `position * (length - 1) / (out_length - 1)` with corners aligned. Never decreasing.
-    fn source(&self, axis: usize, position: usize) -> Source {
-        let (length, out_length) = (self.input[axis + 1], self.output[axis + 1]);
-        let ratio = (1.0 / self.scale[axis]) as f32;
-        let exactly = |at: usize| Source { first: at, second: at, weight: 0.0 };
-        if out_length == length {
-            return exactly(position);
+/// What output `position` along an axis (0: rows, 1: columns) takes from, in PyTorch's single-precision arithmetic: at scale 1 its own
+/// place; nearest `floor(position / scale)`, for the scale 2 by a shift; bilinear `(position + 1/2) / scale - 1/2`, at least 0, or
+/// `position * (length - 1) / (out_length - 1)` with corners aligned. Never decreasing.
+fn source(op: &Upsample, axis: usize, position: usize) -> Source {
+    let (length, out_length) = (op.input[axis + 1], op.output[axis + 1]);
+    let ratio = (1.0 / op.scale[axis]) as f32;
+    let exactly = |at: usize| Source { first: at, second: at, weight: 0.0 };
+    if out_length == length {
+        return exactly(position);
+    }
+    let at = match op.mode {
+        UpsampleMode::Nearest if out_length == 2 * length => return exactly(position / 2),
+        UpsampleMode::Nearest => return exactly(((position as f32 * ratio) as usize).min(length - 1)),
+        UpsampleMode::Bilinear => (ratio * (position as f32 + 0.5) - 0.5).max(0.0),
+        UpsampleMode::BilinearAlignCorners if out_length == 1 => 0.0,
+        UpsampleMode::BilinearAlignCorners => (length - 1) as f32 / (out_length - 1) as f32 * position as f32,
+    };
+    let first = (at as usize).min(length - 1);
+    Source { first, second: (first + 1).min(length - 1), weight: (at - first as f32).clamp(0.0, 1.0) }
+}
+
+/// Whether a row is stretched to twice its width in the usual way, which whole vectors can do.
+fn doubles_width(op: &Upsample) -> bool {
+    let usual = match op.mode {
+        UpsampleMode::Nearest => true,
+        UpsampleMode::Bilinear => op.scale[1] == 2.0,
+        UpsampleMode::BilinearAlignCorners => false,
+    };
+    usual && op.output[2] == 2 * op.input[2]
+}
+
+pub(crate) fn is_nearest(op: &Upsample) -> bool {
+    op.mode == UpsampleMode::Nearest
+}
+
+/// Floats of the tables of rows and columns.
+pub(crate) fn tables_len(op: &Upsample) -> usize {
+    3 * (op.output[1] + op.output[2])
+}
+
+/// Writes what every row and every column of the output takes from.
+pub(crate) fn write_tables<'a>(op: &Upsample, tables: &'a mut [f32]) -> [Table<'a>; 2] {
+    let (rows, columns) = tables.split_at_mut(3 * op.output[1]);
+    [(0, rows), (1, columns)].map(|(axis, table)| {
+        let (firsts, rest) = table.split_at_mut(op.output[axis + 1]);
+        let (seconds, weights) = rest.split_at_mut(op.output[axis + 1]);
+        for (position, weight) in weights.iter_mut().enumerate() {
+            let source = source(op, axis, position);
+            firsts[position] = f32::from_bits(source.first as u32);
+            seconds[position] = f32::from_bits(source.second as u32);
+            *weight = source.weight;
         }
-        let at = match self.mode {
-            UpsampleMode::Nearest if out_length == 2 * length => return exactly(position / 2),
-            UpsampleMode::Nearest => return exactly(((position as f32 * ratio) as usize).min(length - 1)),
-            UpsampleMode::Bilinear => (ratio * (position as f32 + 0.5) - 0.5).max(0.0),
-            UpsampleMode::BilinearAlignCorners if out_length == 1 => 0.0,
-            UpsampleMode::BilinearAlignCorners => (length - 1) as f32 / (out_length - 1) as f32 * position as f32,
-        };
-        let first = (at as usize).min(length - 1);
-        Source { first, second: (first + 1).min(length - 1), weight: (at - first as f32).clamp(0.0, 1.0) }
-    }
-
-    /// Whether a row is stretched to twice its width in the usual way, which whole vectors can do.
-    fn doubles_width(&self) -> bool {
-        let usual = match self.mode {
-            UpsampleMode::Nearest => true,
-            UpsampleMode::Bilinear => self.scale[1] == 2.0,
-            UpsampleMode::BilinearAlignCorners => false,
-        };
-        usual && self.output[2] == 2 * self.input[2]
-    }
-
-    pub(crate) fn is_nearest(&self) -> bool {
-        self.mode == UpsampleMode::Nearest
-    }
-
-    /// Floats of the tables of rows and columns.
-    pub(crate) fn tables_len(&self) -> usize {
-        3 * (self.output[1] + self.output[2])
-    }
-
-    /// Writes what every row and every column of the output takes from.
-    pub(crate) fn write_tables<'a>(&self, tables: &'a mut [f32]) -> [Table<'a>; 2] {
-        let (rows, columns) = tables.split_at_mut(3 * self.output[1]);
-        [(0, rows), (1, columns)].map(|(axis, table)| {
-            let (firsts, rest) = table.split_at_mut(self.output[axis + 1]);
-            let (seconds, weights) = rest.split_at_mut(self.output[axis + 1]);
-            for (position, weight) in weights.iter_mut().enumerate() {
-                let source = self.source(axis, position);
-                firsts[position] = f32::from_bits(source.first as u32);
-                seconds[position] = f32::from_bits(source.second as u32);
-                *weight = source.weight;
-            }
-            Table { firsts, seconds, weights }
-        })
-    }
+        Table { firsts, seconds, weights }
+    })
 }
 
 /// What the rows or the columns of the output take from; indices as the bits of `u32`.
@@ -145,12 +120,12 @@ pub fn forward(context: &mut Context, op: &Upsample, input: &[f32], output: &mut
     let (isa, width) = (context.isa, op.output[2]);
     let per_task = items_per_task(rows, 2 * width);
     // Bilinear needs two rows that are stretched already; nearest stretches in place.
-    let each = if op.is_nearest() { 0 } else { 2 * width.next_multiple_of(BLOCK) };
+    let each = if is_nearest(op) { 0 } else { 2 * width.next_multiple_of(BLOCK) };
     let workers = rows.div_ceil(per_task).min(parallel::threads());
     let (tables, scratch) = prepare(context, op, each * workers);
     for_each_chunk_scratch(output, per_task * width, scratch, each, |i, output, scratch| {
         let first = i * per_task;
-        if op.is_nearest() {
+        if is_nearest(op) {
             dispatch(isa, Nearest { op, tables, input, output, first });
         } else {
             dispatch(isa, Bilinear { op, tables, input, output, first, scratch });
@@ -179,9 +154,9 @@ pub fn backward(context: &mut Context, op: &Upsample, grad_output: &[f32], grad_
 
 /// The tables of rows and columns, and working memory of `len` floats behind them.
 fn prepare<'a>(context: &'a mut Context, op: &Upsample, len: usize) -> ([Table<'a>; 2], &'a mut [f32]) {
-    let room = op.tables_len().next_multiple_of(BLOCK);
+    let room = tables_len(op).next_multiple_of(BLOCK);
     let (tables, scratch) = context.scratch(room + len).split_at_mut(room);
-    (op.write_tables(&mut tables[..op.tables_len()]), scratch)
+    (write_tables(op, &mut tables[..tables_len(op)]), scratch)
 }
 
 /// Counts rows through all planes, of `height` rows each.
@@ -235,7 +210,7 @@ impl Kernel for Nearest<'_> {
             done = Some(row);
             let output = &mut output[i * out_width..][..out_width];
             let input = &input[row * width..][..width];
-            if op.doubles_width() {
+            if doubles_width(op) {
                 for (x, y) in input.chunks(S::LANES).zip(output.chunks_mut(2 * S::LANES)) {
                     let x = simd.load_partial(x);
                     let (low, high) = simd.interleave(x, x);
@@ -310,7 +285,7 @@ impl Kernel for Bilinear<'_> {
 #[inline(always)]
 fn stretch<S: Simd>(simd: S, op: &Upsample, columns: Table<'_>, input: &[f32], output: &mut [f32]) {
     let width = input.len();
-    let inside = if op.doubles_width() { 1..output.len() - 1 } else { 0..0 };
+    let inside = if doubles_width(op) { 1..output.len() - 1 } else { 0..0 };
     for x in (0..inside.start).chain(inside.end..output.len()) {
         let Source { first, second, weight } = columns.at(x);
         output[x] = (1.0 - weight) * input[first] + weight * input[second];
@@ -377,17 +352,17 @@ impl Kernel for Backward<'_> {
                 let of_second = if source.second == y { source.weight } else { 0.0 };
                 add_row(simd, &grad_output[taker * out_width..][..out_width], of_first + of_second, row);
             }
-            if op.doubles_width() {
+            if doubles_width(op) {
                 // The first and the last output take all from one element, which these neighbours make up for.
                 (sums[0], sums[out_width + 1]) = (sums[1], sums[out_width]);
-                gather_doubled(simd, op.is_nearest(), sums, grad_input);
+                gather_doubled(simd, is_nearest(op), sums, grad_input);
                 continue;
             }
             grad_input.fill(0.0);
             for (x, sum) in row.iter().enumerate() {
                 let Source { first, second, weight } = columns.at(x);
-                grad_input[first] += if op.is_nearest() { *sum } else { (1.0 - weight) * sum };
-                if !op.is_nearest() {
+                grad_input[first] += if is_nearest(op) { *sum } else { (1.0 - weight) * sum };
+                if !is_nearest(op) {
                     grad_input[second] += weight * sum;
                 }
             }
@@ -445,7 +420,7 @@ mod tests {
             let (mut output, mut grad_input) = (vec![f32::NAN; grad_output.len()], vec![f32::NAN; input.len()]);
             reference::forward(&op, &input, &mut output);
             reference::backward(&op, &grad_output, &mut grad_input);
-            let exact = if op.is_nearest() { Tolerance::EXACT } else { Tolerance::absolute(2.0 * f32::EPSILON) };
+            let exact = if is_nearest(&op) { Tolerance::EXACT } else { Tolerance::absolute(2.0 * f32::EPSILON) };
             check(&format!("{op:?}"), exact, [output], |context, [output]| forward(context, &op, &input, output));
             // Sums of as many gradients as outputs take from an input.
             let takers = (2.0 * scale[0].max(1.0) * 2.0 * scale[1].max(1.0)) as usize;
@@ -509,11 +484,11 @@ mod tests {
                         continue;
                     }
                     let op = Upsample { input: [1, height, 1], output, scale: [scale, 1.0], mode };
-                    let mut tables = vec![f32::NAN; op.tables_len()];
-                    let [rows, _] = op.write_tables(&mut tables);
+                    let mut tables = vec![f32::NAN; tables_len(&op)];
+                    let [rows, _] = write_tables(&op, &mut tables);
                     for y in 0..height {
                         let takes = |&taker: &usize| {
-                            let source = op.source(0, taker);
+                            let source = source(&op, 0, taker);
                             source.first == y || source.second == y
                         };
                         let takers: Vec<usize> = (0..output[1]).filter(takes).collect();

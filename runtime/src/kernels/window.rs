@@ -4,7 +4,7 @@
 //! working memory; then that row's columns, whole vectors of the output's width. Padding is part of that row, so that neither loop knows
 //! edges.
 
-use super::pool2d::{GROUP, Pool2d};
+use super::pool2d::{GROUP, Pool2d, pooled_planes, row_groups};
 use crate::parallel::{self, for_each_chunk_scratch, items_per_task};
 use crate::simd::{BLOCK, Isa, Kernel, Simd, dispatch};
 
@@ -63,7 +63,7 @@ pub(super) fn scratch_len(op: &Pool2d, input_len: usize, output_len: usize) -> u
 
 /// How many output rows a task takes.
 fn rows_per_task(op: &Pool2d, input_len: usize, output_len: usize) -> usize {
-    let rows = op.planes(input_len, output_len) * op.output[1];
+    let rows = pooled_planes(op, input_len, output_len) * op.output[1];
     items_per_task(rows, op.stride[0] * op.input[2] + op.output[2])
 }
 
@@ -101,7 +101,7 @@ impl<R: Reduction> Kernel for Reduce<'_, R> {
         if !pairs {
             scratch.fill(R::IDENTITY);
         }
-        for (plane, ys, at) in op.row_groups(first, output.len() / out_width) {
+        for (plane, ys, at) in row_groups(op, first, output.len() / out_width) {
             let input = &input[plane * op.input_plane()..][..op.input_plane()];
             let output = &mut output[at * out_width..][..ys.len() * out_width];
             if pairs {

@@ -17,34 +17,12 @@ mod classes;
 mod target;
 mod values;
 
+pub use castnet_descriptors::{Loss, UnknownLoss};
 pub use target::{Classes, Target, TargetElement};
-
-use alloc::vec::Vec;
-use core::fmt;
-use core::str::FromStr;
 
 use ndarray::{Array, ArrayView, Dimension};
 
 use crate::error::Error;
-
-/// The losses that a spec may name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Loss {
-    /// [`cross_entropy`]
-    CrossEntropy,
-    /// [`nll`]
-    Nll,
-    /// [`mse`]
-    Mse,
-    /// [`l1`]
-    L1,
-    /// [`smooth_l1`]
-    SmoothL1,
-    /// [`bce`]
-    Bce,
-    /// [`bce_with_logits`]
-    BceWithLogits,
-}
 
 /// A mean, and over how many terms it was taken: what a mean over several batches is made of.
 #[derive(Clone, Copy, Debug)]
@@ -63,115 +41,63 @@ impl Mean {
 /// A class number in a target that is left out of the mean and has no gradient: PyTorch's `ignore_index`.
 pub const IGNORED_CLASS: i64 = -100;
 
-impl Loss {
-    /// All of them.
-    pub const ALL: [Loss; 7] =
-        [Loss::CrossEntropy, Loss::Nll, Loss::Mse, Loss::L1, Loss::SmoothL1, Loss::Bce, Loss::BceWithLogits];
+/// The loss of an output `[batch, ..]` for a target, and the gradient of the output.
+///
+/// # Errors
+///
+/// [`Error::TargetKind`], [`Error::TargetShape`], [`Error::LossShape`], [`Error::Class`], [`Error::Probability`].
+pub fn compute<'t, D: Dimension>(
+    loss: Loss,
+    output: ArrayView<'_, f32, D>,
+    target: impl Into<Target<'t>>,
+) -> Result<(f32, Array<f32, D>), Error> {
+    let target = target.into();
+    check(loss, output.shape(), &target)?;
+    let output = output.as_standard_layout();
+    let mut gradient = Array::zeros(output.raw_dim());
+    let (Some(from), Some(to)) = (output.as_slice(), gradient.as_slice_mut()) else {
+        unreachable!("both arrays are in standard layout");
+    };
+    let mean = write(loss, output.shape(), from, &target, to)?;
+    Ok((mean.value, gradient))
+}
 
-    /// The name in a spec.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Loss::CrossEntropy => "cross_entropy",
-            Loss::Nll => "nll",
-            Loss::Mse => "mse",
-            Loss::L1 => "l1",
-            Loss::SmoothL1 => "smooth_l1",
-            Loss::Bce => "bce",
-            Loss::BceWithLogits => "bce_with_logits",
-        }
+/// Whether the target fits an output of this shape, as far as that can be told before the output is known.
+pub(crate) fn check(loss: Loss, output: &[usize], target: &Target<'_>) -> Result<(), Error> {
+    let bad = output.is_empty() || output.contains(&0) || (loss.wants_classes() && output.len() < 2);
+    if bad {
+        return Err(Error::LossShape { loss, output: output.to_vec() });
     }
-
-    /// Whether its target holds class numbers, and not values.
-    pub const fn wants_classes(self) -> bool {
-        matches!(self, Loss::CrossEntropy | Loss::Nll)
-    }
-
-    /// The loss of an output `[batch, ..]` for a target, and the gradient of the output.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TargetKind`], [`Error::TargetShape`], [`Error::LossShape`], [`Error::Class`], [`Error::Probability`].
-    pub fn compute<'t, D: Dimension>(
-        self,
-        output: ArrayView<'_, f32, D>,
-        target: impl Into<Target<'t>>,
-    ) -> Result<(f32, Array<f32, D>), Error> {
-        let target = target.into();
-        self.check(output.shape(), &target)?;
-        let output = output.as_standard_layout();
-        let mut gradient = Array::zeros(output.raw_dim());
-        let (Some(from), Some(to)) = (output.as_slice(), gradient.as_slice_mut()) else {
-            unreachable!("both arrays are in standard layout");
-        };
-        let mean = self.write(output.shape(), from, &target, to)?;
-        Ok((mean.value, gradient))
-    }
-
-    /// Whether the target fits an output of this shape, as far as that can be told before the output is known.
-    pub(crate) fn check(self, output: &[usize], target: &Target<'_>) -> Result<(), Error> {
-        let bad = output.is_empty() || output.contains(&0) || (self.wants_classes() && output.len() < 2);
-        if bad {
-            return Err(Error::LossShape { loss: self, output: output.to_vec() });
-        }
-        let (expected, found) = match target {
-            Target::Classes(classes) if self.wants_classes() => {
-                let fits = classes.shape().first() == Some(&output[0]) && classes.shape()[1..] == output[2..];
-                if fits {
-                    return classes::check(self, output[1], classes);
-                }
-                ([&output[..1], &output[2..]].concat(), classes.shape())
+    let (expected, found) = match target {
+        Target::Classes(classes) if loss.wants_classes() => {
+            let fits = classes.shape().first() == Some(&output[0]) && classes.shape()[1..] == output[2..];
+            if fits {
+                return classes::check(loss, output[1], classes);
             }
-            Target::Values(values) if !self.wants_classes() => {
-                if values.shape() == output {
-                    return if self == Loss::Bce { values::check(self, "target", values.iter()) } else { Ok(()) };
-                }
-                (output.to_vec(), values.shape())
-            }
-            _ => return Err(Error::TargetKind { loss: self }),
-        };
-        Err(Error::TargetShape { loss: self, expected, found: found.to_vec(), output: output.to_vec() })
-    }
-
-    /// The loss of an output in standard layout, whose target was checked; writes all of its gradient.
-    pub(crate) fn write(
-        self,
-        shape: &[usize],
-        output: &[f32],
-        target: &Target<'_>,
-        gradient: &mut [f32],
-    ) -> Result<Mean, Error> {
-        match target {
-            Target::Classes(classes) => Ok(classes::write(self, shape, output, classes, gradient)),
-            Target::Values(values) => values::write(self, output, values, gradient),
+            ([&output[..1], &output[2..]].concat(), classes.shape())
         }
-    }
+        Target::Values(values) if !loss.wants_classes() => {
+            if values.shape() == output {
+                return if loss == Loss::Bce { values::check(loss, "target", values.iter()) } else { Ok(()) };
+            }
+            (output.to_vec(), values.shape())
+        }
+        _ => return Err(Error::TargetKind { loss }),
+    };
+    Err(Error::TargetShape { loss, expected, found: found.to_vec(), output: output.to_vec() })
 }
 
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A name that is no loss's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownLoss;
-
-impl fmt::Display for UnknownLoss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the losses are ")?;
-        let names: Vec<_> = Loss::ALL.map(Loss::name).into();
-        f.write_str(&names.join(", "))
-    }
-}
-
-impl core::error::Error for UnknownLoss {}
-
-impl FromStr for Loss {
-    type Err = UnknownLoss;
-
-    fn from_str(name: &str) -> Result<Self, UnknownLoss> {
-        Loss::ALL.into_iter().find(|loss| loss.name() == name).ok_or(UnknownLoss)
+/// The loss of an output in standard layout, whose target was checked; writes all of its gradient.
+pub(crate) fn write(
+    loss: Loss,
+    shape: &[usize],
+    output: &[f32],
+    target: &Target<'_>,
+    gradient: &mut [f32],
+) -> Result<Mean, Error> {
+    match target {
+        Target::Classes(classes) => Ok(classes::write(loss, shape, output, classes, gradient)),
+        Target::Values(values) => values::write(loss, output, values, gradient),
     }
 }
 
@@ -188,7 +114,7 @@ macro_rules! functions {
             output: ArrayView<'_, f32, D>,
             target: impl Into<Target<'t>>,
         ) -> Result<(f32, Array<f32, D>), Error> {
-            Loss::$loss.compute(output, target)
+            compute(Loss::$loss, output, target)
         }
     )+};
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::kernels::avg_pool2d::AvgPool2d;
+use crate::kernels::pool2d::pooled_planes;
 
 /// The sum of every window over its divisor.
 ///
@@ -11,7 +12,7 @@ use crate::kernels::avg_pool2d::AvgPool2d;
 /// beyond never counts.
 pub fn forward(op: &AvgPool2d, input: &[f32], output: &mut [f32]) {
     let ([_, height, width], [_, out_height, out_width]) = (op.pool.input, op.pool.output);
-    for plane in 0..op.pool.planes(input.len(), output.len()) {
+    for plane in 0..pooled_planes(&op.pool, input.len(), output.len()) {
         for oy in 0..out_height {
             for ox in 0..out_width {
                 let (window, divisor) = window(op, oy, ox);
@@ -30,7 +31,7 @@ pub fn forward(op: &AvgPool2d, input: &[f32], output: &mut [f32]) {
 /// Every output's gradient, over the divisor, goes to each input of its window.
 pub fn backward(op: &AvgPool2d, grad_output: &[f32], grad_input: &mut [f32]) {
     let ([_, height, width], [_, out_height, out_width]) = (op.pool.input, op.pool.output);
-    let planes = op.pool.planes(grad_input.len(), grad_output.len());
+    let planes = pooled_planes(&op.pool, grad_input.len(), grad_output.len());
     let mut sums = vec![0.0; grad_input.len()];
     for plane in 0..planes {
         for oy in 0..out_height {

@@ -1,14 +1,14 @@
 //! Convolution as a matrix product with the columns of [`im2col`], per group.
 
 use super::im2col::{col2im, columns_len, im2col};
-use crate::kernels::conv2d::Conv2d;
+use crate::kernels::conv2d::{Conv2d, batch};
 
 /// `output` `[batch, oc, oh, ow]` from `input` `[batch, ic, h, w]`, `weight` `[oc, ic / groups, kh, kw]` and `bias` `[oc]`.
 ///
 /// # Panics
 /// If the lengths do not fit.
 pub fn forward(op: &Conv2d, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
-    op.batch(input.len(), output.len(), weight.len());
+    batch(op, input.len(), output.len(), weight.len());
     let (pixels, depth) = (op.output[1] * op.output[2], op.group_inputs() * op.kernel[0] * op.kernel[1]);
     let mut columns = vec![0.0; columns_len(op)]; // [groups * depth, pixels]
     for (input, output) in input.chunks_exact(op.input_len()).zip(output.chunks_exact_mut(op.output_len())) {
@@ -31,7 +31,7 @@ pub fn forward(op: &Conv2d, input: &[f32], weight: &[f32], bias: Option<&[f32]>,
 /// # Panics
 /// If the lengths do not fit.
 pub fn backward_input(op: &Conv2d, weight: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
-    op.batch(grad_input.len(), grad_output.len(), weight.len());
+    batch(op, grad_input.len(), grad_output.len(), weight.len());
     let (pixels, depth) = (op.output[1] * op.output[2], op.group_inputs() * op.kernel[0] * op.kernel[1]);
     let mut columns = vec![0.0; columns_len(op)]; // [groups * depth, pixels]
     for (upstream, grad_input) in
@@ -55,7 +55,7 @@ pub fn backward_input(op: &Conv2d, weight: &[f32], grad_output: &[f32], grad_inp
 /// # Panics
 /// If the lengths do not fit.
 pub fn backward_weight(op: &Conv2d, input: &[f32], grad_output: &[f32], grad_weight: &mut [f32]) {
-    op.batch(input.len(), grad_output.len(), grad_weight.len());
+    batch(op, input.len(), grad_output.len(), grad_weight.len());
     let (pixels, depth) = (op.output[1] * op.output[2], op.group_inputs() * op.kernel[0] * op.kernel[1]);
     let mut columns = vec![0.0; columns_len(op)]; // [groups * depth, pixels]
     let mut sums = vec![0.0f64; grad_weight.len()];

@@ -2,6 +2,7 @@
 
 use super::conv2d::channel_sums;
 use crate::kernels::conv_transpose2d::ConvTranspose2d;
+use crate::kernels::conv2d::batch;
 
 /// One product of the sum: `visit(input element, weight element, output element)`, for one sample.
 fn walk(op: &ConvTranspose2d, mut visit: impl FnMut(usize, usize, usize)) {
@@ -32,7 +33,7 @@ fn walk(op: &ConvTranspose2d, mut visit: impl FnMut(usize, usize, usize)) {
 /// # Panics
 /// If the lengths do not fit.
 pub fn forward(op: &ConvTranspose2d, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
-    op.adjoint.batch(output.len(), input.len(), weight.len());
+    batch(&op.adjoint, output.len(), input.len(), weight.len());
     let plane = op.adjoint.input[1] * op.adjoint.input[2];
     for (input, output) in input.chunks_exact(op.input_len()).zip(output.chunks_exact_mut(op.output_len())) {
         let mut sums: Vec<f64> =
@@ -49,7 +50,7 @@ pub fn forward(op: &ConvTranspose2d, input: &[f32], weight: &[f32], bias: Option
 /// # Panics
 /// If the lengths do not fit.
 pub fn backward_input(op: &ConvTranspose2d, weight: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
-    op.adjoint.batch(grad_output.len(), grad_input.len(), weight.len());
+    batch(&op.adjoint, grad_output.len(), grad_input.len(), weight.len());
     for (upstream, grad_input) in
         grad_output.chunks_exact(op.output_len()).zip(grad_input.chunks_exact_mut(op.input_len()))
     {
@@ -66,7 +67,7 @@ pub fn backward_input(op: &ConvTranspose2d, weight: &[f32], grad_output: &[f32],
 /// # Panics
 /// If the lengths do not fit.
 pub fn backward_weight(op: &ConvTranspose2d, input: &[f32], grad_output: &[f32], grad_weight: &mut [f32]) {
-    op.adjoint.batch(grad_output.len(), input.len(), grad_weight.len());
+    batch(&op.adjoint, grad_output.len(), input.len(), grad_weight.len());
     let mut sums = vec![0.0f64; grad_weight.len()];
     for (input, upstream) in input.chunks_exact(op.input_len()).zip(grad_output.chunks_exact(op.output_len())) {
         walk(op, |i, w, o| sums[w] += f64::from(input[i]) * f64::from(upstream[o]));

@@ -1,14 +1,14 @@
 //! A linear layer: `output = input * weight^T + bias` on the last axis.
 
 use super::conv2d::channel_sums;
-use crate::kernels::linear::Linear;
+use crate::kernels::linear::{Linear, all_rows};
 
 /// `output` `[batch * rows, out]` from `input` `[batch * rows, in]`, `weight` `[out, in]` and `bias` `[out]`.
 ///
 /// # Panics
 /// If the lengths do not fit.
 pub fn forward(op: &Linear, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
-    op.all_rows(input.len(), output.len(), weight.len());
+    all_rows(op, input.len(), output.len(), weight.len());
     for (input, output) in input.chunks_exact(op.in_features).zip(output.chunks_exact_mut(op.out_features)) {
         for (o, y) in output.iter_mut().enumerate() {
             let products = input.iter().zip(&weight[o * op.in_features..]).map(|(x, w)| f64::from(*x) * f64::from(*w));
@@ -22,7 +22,7 @@ pub fn forward(op: &Linear, input: &[f32], weight: &[f32], bias: Option<&[f32]>,
 /// # Panics
 /// If the lengths do not fit.
 pub fn backward_input(op: &Linear, weight: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
-    op.all_rows(grad_input.len(), grad_output.len(), weight.len());
+    all_rows(op, grad_input.len(), grad_output.len(), weight.len());
     for (upstream, grad_input) in
         grad_output.chunks_exact(op.out_features).zip(grad_input.chunks_exact_mut(op.in_features))
     {
@@ -38,7 +38,7 @@ pub fn backward_input(op: &Linear, weight: &[f32], grad_output: &[f32], grad_inp
 /// # Panics
 /// If the lengths do not fit.
 pub fn backward_weight(op: &Linear, input: &[f32], grad_output: &[f32], grad_weight: &mut [f32]) {
-    op.all_rows(input.len(), grad_output.len(), grad_weight.len());
+    all_rows(op, input.len(), grad_output.len(), grad_weight.len());
     for (element, g) in grad_weight.iter_mut().enumerate() {
         let (o, i) = (element / op.in_features, element % op.in_features);
         let inputs = input.iter().skip(i).step_by(op.in_features);

@@ -1,6 +1,6 @@
 //! Max pooling.
 
-use crate::kernels::pool2d::Pool2d;
+use crate::kernels::pool2d::{Pool2d, pooled_planes};
 
 /// The index kept for a window that lies in the padding altogether, which takes dilation: there is no maximum.
 const NOWHERE: u32 = u32::MAX;
@@ -12,7 +12,7 @@ const NOWHERE: u32 = u32::MAX;
 /// `indices` takes `h * width + w` of the maximum within its input plane, as the bits of a `u32`.
 pub fn forward(op: &Pool2d, input: &[f32], output: &mut [f32], mut indices: Option<&mut [f32]>) {
     let ([_, height, width], [_, out_height, out_width]) = (op.input, op.output);
-    for plane in 0..op.planes(input.len(), output.len()) {
+    for plane in 0..pooled_planes(op, input.len(), output.len()) {
         let input = &input[plane * height * width..][..height * width];
         for oy in 0..out_height {
             for ox in 0..out_width {
@@ -38,7 +38,7 @@ pub fn forward(op: &Pool2d, input: &[f32], output: &mut [f32], mut indices: Opti
 /// Every output's gradient goes to the input that was its maximum.
 pub fn backward(op: &Pool2d, indices: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
     let (plane, out_plane) = (op.input_plane(), op.output_plane());
-    op.planes(grad_input.len(), grad_output.len());
+    pooled_planes(op, grad_input.len(), grad_output.len());
     assert_eq!(indices.len(), grad_output.len(), "one index for every output");
     grad_input.fill(0.0);
     for (i, (index, gradient)) in indices.iter().zip(grad_output).enumerate() {

@@ -43,15 +43,13 @@ mod neon;
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
+pub use castnet_descriptors::BLOCK;
 #[cfg(feature = "std")]
 pub use isa::with_isa;
 pub use isa::{Isa, UnknownIsa};
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
 pub use scalar::Scalar;
-
-/// Floats in a channel block of the blocked layout, on every instruction set: one AVX-512 vector, two of AVX2, four of NEON.
-pub const BLOCK: usize = 16;
 
 mod sealed {
     pub trait Sealed {}

@@ -2,9 +2,11 @@
 
 use super::{Emitted, Emitter, local};
 use crate::cost::{Algorithm, Work};
-use crate::layers::{Convolution, Role};
+use crate::descriptor::Code;
+use crate::layers::Role;
 use crate::layout::{Call, sizes};
 use crate::tokens::{int, ints};
+use castnet_descriptors::Conv2d;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -12,7 +14,7 @@ impl Emitter<'_> {
     pub(super) fn convolution(&mut self, call: &Call, algorithm: Algorithm) -> Emitted {
         let main = call.fused.main;
         let Role::Convolution(form) = self.shaped.nodes[main].op.role() else { unreachable!("a convolution") };
-        let Convolution { kernel, stride, padding, dilation, groups, .. } = form;
+        let Conv2d { kernel, stride, padding, dilation, groups, .. } = form;
         let op = self.names.constant(main, "_FROZEN");
         let (input, output) = (self.blocked(call.inputs[0]), self.blocked(call.output));
         let residual = match call.inputs.get(1) {
@@ -90,13 +92,7 @@ impl Emitter<'_> {
             (quote!(planar), quote!(PlanarConv2d), output, what.into())
         };
         let activation = self.activation(call);
-        let pool = match call.fused.pool {
-            Some((_, pool)) => {
-                let pool = pool.tokens();
-                quote!(Some(#pool))
-            }
-            None => quote!(None),
-        };
+        let pool = call.fused.pool.map(|(_, pool)| pool).code();
         let [kernel, stride, padding, dilation] =
             [form.kernel, form.stride, form.padding, form.dilation].map(|sizes| ints(&sizes));
         let doc = self.doc(call, &what);

@@ -5,6 +5,7 @@ mod plain;
 
 use super::layers::{Offsets, part_name};
 use super::names::Names;
+use crate::descriptor::Code;
 use crate::graph::ValueId;
 use crate::halo;
 use crate::layers::Role;
@@ -126,13 +127,7 @@ impl<'a> Emitter<'a> {
     }
 
     fn activation(&self, call: &Call) -> TokenStream {
-        match &call.fused.activation {
-            Some((_, activation)) => {
-                let activation = activation.tokens();
-                quote!(Some(#activation))
-            }
-            None => quote!(None),
-        }
+        call.fused.activation.map(|(_, activation)| activation).code()
     }
 
     /// `const CONV1_PACKED: Range<usize> = part(LAST.end, len);`
@@ -244,7 +239,7 @@ impl<'a> Emitter<'a> {
         let Role::Activation(activation) = self.shaped.nodes[main].op.role() else { unreachable!("an activation") };
         let op = self.names.constant(main, "_FROZEN");
         let (input, output) = (self.blocked(call.inputs[0]), self.blocked(call.output));
-        let activation = activation.tokens();
+        let activation = activation.code();
         let doc = self.doc(call, "every element of a blocked map");
         let run = self.names.function(main, "_frozen");
         let halo = self.halo(call, quote!(#op.output));

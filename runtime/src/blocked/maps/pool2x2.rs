@@ -1,17 +1,10 @@
 //! A pool of 2x2 pixels as the last step of a convolution: what it takes is made in working memory and is still in the first cache.
 
+pub use castnet_descriptors::Pool2x2;
+
 use super::pooling::{Max, Mean, Pooling};
 use crate::blocked::BLOCK;
 use crate::simd::{Isa, Kernel, Simd, dispatch};
-
-/// What becomes of 2x2 pixels, windows being two pixels apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pool2x2 {
-    /// The largest; NaN where there is one (`torch.nn.MaxPool2d`).
-    Max,
-    /// The mean (`torch.nn.AvgPool2d`).
-    Mean,
-}
 
 /// How many pixels of a convolution, across or down, make one of what follows it.
 pub(in crate::blocked) const fn factor(pool: Option<Pool2x2>) -> usize {

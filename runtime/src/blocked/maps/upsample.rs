@@ -4,7 +4,7 @@ use super::on_blocked::OnBlocked;
 use crate::blocked::BLOCK;
 use crate::blocked::bands::Bands;
 use crate::kernels::Context;
-use crate::kernels::upsample::{Table, Upsample};
+use crate::kernels::upsample::{Table, Upsample, is_nearest, tables_len, write_tables};
 use crate::parallel::Disjoint;
 use crate::simd::{Kernel, Simd, dispatch};
 
@@ -16,8 +16,8 @@ pub fn run(context: &mut Context, op: &OnBlocked<Upsample>, input: &[f32], outpu
     let batch = op.check([op.layer.input, op.layer.output], input.len(), output.len());
     let (from, to) = (&op.input, &op.output);
     let isa = context.isa;
-    let nearest = op.layer.is_nearest();
-    let tables = op.layer.write_tables(context.scratch(op.layer.tables_len()));
+    let nearest = is_nearest(&op.layer);
+    let tables = write_tables(&op.layer, context.scratch(tables_len(&op.layer)));
     let output = Disjoint::new(output);
     Bands::new(batch, to.blocks(), to.height, 2 * to.width * BLOCK).for_each(|sample, block, rows| {
         let band = UpsampledRows {

@@ -1,4 +1,4 @@
-//! The sizes of a convolution, and what stands outside its input.
+//! Convolutions: their sizes, and what stands outside their input.
 
 /// What a convolution reads outside its input, as in `torch.nn.Conv2d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,62 +63,108 @@ pub struct Conv2d {
 
 impl Conv2d {
     /// Floats of one input sample.
+    #[inline]
     pub const fn input_len(&self) -> usize {
         self.input[0] * self.input[1] * self.input[2]
     }
 
     /// Floats of one output sample.
+    #[inline]
     pub const fn output_len(&self) -> usize {
         self.output[0] * self.output[1] * self.output[2]
     }
 
     /// Input channels of one group.
+    #[inline]
     pub const fn group_inputs(&self) -> usize {
         self.input[0] / self.groups
     }
 
     /// Output channels of one group.
+    #[inline]
     pub const fn group_outputs(&self) -> usize {
         self.output[0] / self.groups
     }
 
     /// Floats of the weight `[oc, ic / groups, kh, kw]`.
+    #[inline]
     pub const fn weight_len(&self) -> usize {
         self.output[0] * self.group_inputs() * self.kernel[0] * self.kernel[1]
     }
 
     /// Whether every output pixel is made from the input pixel in its place alone.
-    pub(crate) fn is_pointwise(&self) -> bool {
+    #[inline]
+    pub fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0] && self.input[1..] == self.output[1..]
     }
 
-    /// Where element `tap` of the kernel at output `index` stands on the input's `axis` (0: rows, 1: columns); may lie outside.
-    #[cfg(any(feature = "std", test))]
-    pub(crate) const fn position(&self, axis: usize, index: usize, tap: usize) -> isize {
-        (index * self.stride[axis] + tap * self.dilation[axis]) as isize - self.padding[axis] as isize
+    /// Rows and columns that the kernel spans.
+    #[inline]
+    pub const fn extent(&self) -> [usize; 2] {
+        [(self.kernel[0] - 1) * self.dilation[0] + 1, (self.kernel[1] - 1) * self.dilation[1] + 1]
     }
 
-    /// How many samples `input` and `output` hold.
-    ///
-    /// # Panics
-    /// If they do not hold equally many whole samples, or `weight` has another length than [`Conv2d::weight_len`].
-    #[track_caller]
-    pub(crate) fn batch(&self, input: usize, output: usize, weight: usize) -> usize {
-        assert_eq!(weight, self.weight_len(), "the weight of a convolution must be [oc, ic / groups, kh, kw]");
-        let batch = input.checked_div(self.input_len()).unwrap_or(0);
-        assert_eq!(input, batch * self.input_len(), "the input of a convolution must hold whole samples");
-        assert_eq!(
-            output,
-            batch * self.output_len(),
-            "input and output of a convolution must hold equally many samples"
-        );
-        batch
+    /// How far the kernel reaches over the input: rows above, columns to the left, rows below, columns to the right. What lies behind
+    /// may be less than the padding in front, or more, or all there is: it follows from the output's size.
+    pub const fn border(&self) -> [usize; 4] {
+        let extent = self.extent();
+        let mut behind = [0; 2];
+        let mut axis = 0;
+        while axis < 2 {
+            let last = (self.output[axis + 1] - 1) * self.stride[axis] + extent[axis];
+            behind[axis] = last.saturating_sub(self.padding[axis] + self.input[axis + 1]);
+            axis += 1;
+        }
+        [self.padding[0], self.padding[1], behind[0], behind[1]]
+    }
+
+    /// Whether all that it reads outside its input are zeros.
+    pub fn reads_zeros_outside(&self) -> bool {
+        self.padding_mode == PaddingMode::Zeros || self.border() == [0; 4]
+    }
+
+    /// Where element `tap` of the kernel at output `index` stands on the input's `axis` (0: rows, 1: columns); may lie outside.
+    #[inline]
+    pub const fn position(&self, axis: usize, index: usize, tap: usize) -> isize {
+        (index * self.stride[axis] + tap * self.dilation[axis]) as isize - self.padding[axis] as isize
     }
 }
 
-#[cfg(all(test, feature = "std"))]
+/// The sizes of a transposed convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConvTranspose2d {
+    /// The convolution whose gradient of the input this is: its input has the size of our output, its output that of our input. Padded with
+    /// zeros, as PyTorch has no other transposed convolution.
+    pub adjoint: Conv2d,
+}
+
+impl ConvTranspose2d {
+    /// Floats of one input sample.
+    #[inline]
+    pub const fn input_len(&self) -> usize {
+        self.adjoint.output_len()
+    }
+
+    /// Floats of one output sample.
+    #[inline]
+    pub const fn output_len(&self) -> usize {
+        self.adjoint.input_len()
+    }
+
+    /// Floats of the weight `[ic, oc / groups, kh, kw]`.
+    #[inline]
+    pub const fn weight_len(&self) -> usize {
+        self.adjoint.weight_len()
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use super::Conv2d;
     use super::PaddingMode::{self, *};
+    use std::vec::Vec;
 
     fn line(mode: PaddingMode, length: usize, from: isize, to: isize) -> Vec<isize> {
         (from..to).map(|p| mode.source(p, length).map_or(-1, |i| i as isize)).collect()
@@ -139,5 +185,30 @@ mod tests {
         assert_eq!(line(Reflect, 2, -3, 4), [1, 0, 1, 0, 1, 0, 1]);
         assert_eq!(line(Circular, 2, -3, 4), [1, 0, 1, 0, 1, 0, 1]);
         assert_eq!(line(Replicate, 0, -1, 1), [-1, -1]);
+    }
+
+    #[test]
+    fn a_border_may_lie_behind_the_input_alone() {
+        // "same" with a kernel of 2: nothing in front, one row and one column behind.
+        let mut conv = Conv2d {
+            input: [3, 7, 8],
+            output: [4, 7, 8],
+            kernel: [2, 2],
+            stride: [1, 1],
+            padding: [0, 0],
+            dilation: [1, 1],
+            groups: 1,
+            padding_mode: Circular,
+        };
+        assert_eq!(conv.border(), [0, 0, 1, 1]);
+        assert!(!conv.reads_zeros_outside());
+        assert!(Conv2d { padding_mode: Zeros, ..conv }.reads_zeros_outside());
+        // Without it every mode is the same.
+        conv.output = [4, 6, 7];
+        assert_eq!(conv.border(), [0; 4]);
+        assert!(conv.reads_zeros_outside());
+        // A stride that does not reach the padding behind: 2 * 2 + 3 = 7 of 1 + 7.
+        let strided = Conv2d { output: [4, 3, 4], kernel: [3, 3], stride: [2, 2], padding: [1, 0], ..conv };
+        assert_eq!(strided.border(), [1, 0, 0, 1]);
     }
 }
