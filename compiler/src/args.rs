@@ -4,6 +4,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::source::Span;
 use crate::spec::{Key, Table, Value, ValueKind};
 use crate::suggest::nearest;
+use std::rc::Rc;
 
 /// The largest size that an argument may state, 2^31 - 1: the product of two such sizes and the sum of a few fit into 64 bits.
 const MOST: usize = i32::MAX as usize;
@@ -23,13 +24,22 @@ pub struct Site {
     pub kind_span: Span,
     /// The line of the header, counted from 1.
     pub line: usize,
-    /// The layers that placed the blocks around it, outermost first: where, and as which instance.
-    pub placed: Vec<(Span, String)>,
+    /// The layers that placed the blocks around it, outermost first. All layers of an instance share them.
+    pub placed: Rc<[Placed]>,
+}
+
+/// A layer that placed a block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placed {
+    /// Where it names the block.
+    pub span: Span,
+    /// The instance that it made.
+    pub instance: Rc<str>,
 }
 
 impl Site {
     /// The site of a layer of type `kind.0`, which is written at `kind.1`.
-    pub fn layer(name: &str, kind: (&str, Span), span: Span, line: usize, placed: Vec<(Span, String)>) -> Self {
+    pub fn layer(name: &str, kind: (&str, Span), span: Span, line: usize, placed: Rc<[Placed]>) -> Self {
         let (kind, kind_span) = kind;
         let what = format!("layer `{name}` ({kind})");
         Self { name: name.into(), kind: kind.into(), what, span, kind_span, line, placed }
@@ -38,7 +48,7 @@ impl Site {
     /// The site of another table, such as `[network]`.
     pub fn table(what: &str, span: Span) -> Self {
         let (name, kind_span) = (what.to_string(), span.clone());
-        Self { name: name.clone(), kind: name.clone(), what: name, span, kind_span, line: 0, placed: Vec::new() }
+        Self { name: name.clone(), kind: name.clone(), what: name, span, kind_span, line: 0, placed: Rc::new([]) }
     }
 
     /// What messages call it: `` layer `conv1` (conv2d) ``.
@@ -49,7 +59,7 @@ impl Site {
     /// An error at a place inside this layer, with the lines that placed the blocks around it.
     pub fn error(&self, title: impl Into<String>, span: Span, label: impl Into<String>) -> Diagnostic {
         let mut diagnostic = Diagnostic::new(title).at(span, label);
-        for (span, instance) in &self.placed {
+        for Placed { span, instance } in self.placed.iter() {
             diagnostic = diagnostic.context(span.clone(), format!("placed here as `{instance}`"));
         }
         diagnostic

@@ -61,13 +61,23 @@ impl Diagnostic {
 
     /// The whole text with the spec's lines, as a compiler would print it.
     pub fn render(&self, source: &Source) -> String {
-        let end = source.text.len();
-        let clamp = |span: &Span| span.start.min(end)..span.end.clamp(span.start.min(end), end);
+        let end = source.text().len();
+        // Of the text only the lines that the error is about: the renderer goes through all that it is given.
+        let spans = || self.primary.iter().chain(&self.context).map(|(span, _)| span);
+        // (What stands behind the last line break is shown at the end of the line before it.)
+        let first = source.line(spans().map(|span| span.start).min().unwrap_or(0).min(end.saturating_sub(1)));
+        let last = source.line(spans().map(|span| span.end).max().unwrap_or(0));
+        let lines = source.lines(first, last);
+        let clamp = |span: &Span| {
+            let start = span.start.min(end);
+            start - lines.start..span.end.clamp(start, end) - lines.start
+        };
         let title = Level::ERROR.primary_title(self.title.as_str());
         let mut group = match &self.primary {
             None => Group::with_title(title),
             Some((span, label)) => {
-                let mut snippet = Snippet::source(source.text.as_str())
+                let mut snippet = Snippet::source(&source.text()[lines.clone()])
+                    .line_start(first)
                     .path(source.path.as_str())
                     .annotation(annotation(AnnotationKind::Primary, clamp(span), label));
                 for (span, label) in &self.context {
@@ -99,30 +109,50 @@ fn annotation<'a>(kind: AnnotationKind, span: Span, label: &'a str) -> annotate_
 
 /// The errors of one spec, in the order in which they were found.
 #[derive(Debug, Clone, Default)]
-pub struct Diagnostics(Vec<Diagnostic>);
+pub struct Diagnostics {
+    found: Vec<Diagnostic>,
+    /// Whether there was one more than are told.
+    more: bool,
+}
 
 impl Diagnostics {
+    /// The most errors that are told. Nobody reads more, and each is looked for a mend and written with the lines of the text.
+    pub const MOST: usize = 100;
+
     /// Adds an error. The same line of a block, placed several times, is reported once.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         let same = |other: &Diagnostic| other.primary.is_some() && other.primary == diagnostic.primary;
-        if !self.0.iter().any(|other| same(other) || *other == diagnostic) {
-            self.0.push(diagnostic);
+        if self.found.iter().any(|other| same(other) || *other == diagnostic) {
+            return;
         }
+        if self.found.len() == Self::MOST {
+            self.more = true;
+            return;
+        }
+        self.found.push(diagnostic);
+    }
+
+    /// Whether no further error would be told: a stage that would only look for more may stop.
+    pub fn is_full(&self) -> bool {
+        self.more
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.found.is_empty()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.found.len()
     }
 
     /// The errors in the order of the text.
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {
-        self.0.sort_by_key(|d| d.span().map_or(0, |span| span.start));
-        self.0
+        self.found.sort_by_key(|d| d.span().map_or(0, |span| span.start));
+        if self.more {
+            self.found.push(Diagnostic::new(format!("there are more errors than these {}", Self::MOST)));
+        }
+        self.found
     }
 }

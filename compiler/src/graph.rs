@@ -1,7 +1,7 @@
 //! Second stage: tables -> typed layers joined by values. Blocks are expanded, names resolved, the order is fixed.
 
-use crate::args::{Arg, Args, Site, list_names};
-use crate::blocks::{self, Block, Scope};
+use crate::args::{Arg, Args, Placed, Site, list_names};
+use crate::blocks::{self, Block, Copies, Scope};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::header::{self, Header, NAME_RULE, is_name};
 use crate::layers::{self, Arity, Layer, LayerType};
@@ -9,7 +9,9 @@ use crate::order::{INDICES_RULE, link_indices, order, report_dead};
 use crate::source::{Source, Span};
 use crate::spec::{Table, Value, ValueKind};
 use crate::suggest::nearest;
-use std::collections::{BTreeSet, HashMap};
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 
 /// A value that flows in the network: an input, or the result of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +56,13 @@ pub struct Graph {
 /// networks has some 700.
 const MOST_LAYERS: usize = 20_000;
 
+/// More blocks around one another than any network has; placing them recurses, and every one lengthens the names inside. Twice this
+/// deep would still fit into a thread's 2 MiB.
+const MOST_NESTED: usize = 128;
+
+/// The most bytes of a layer's full name. It is copied wherever the layer is spoken of.
+const MOST_NAME: usize = 1024;
+
 /// Builds the graph. Errors go to `diagnostics`; what could be understood is returned for the next stage to check.
 pub fn build(source: &Source, root: &Table, diagnostics: &mut Diagnostics) -> Graph {
     report_unknown_tables(root, diagnostics);
@@ -70,10 +79,13 @@ pub fn build(source: &Source, root: &Table, diagnostics: &mut Diagnostics) -> Gr
     let mut expander = Expander {
         source,
         blocks: &blocks,
+        by_name: blocks.iter().map(|block| (block.key.name.as_str(), block)).collect(),
         slots: (0..header.inputs.len()).map(|i| Slot::Value(ValueId::Input(i))).collect(),
         drafts: Vec::new(),
         names: HashMap::new(),
         placed: 0,
+        copies: Copies::default(),
+        stopped: false,
         diagnostics,
     };
     let mut scope = HashMap::new();
@@ -82,16 +94,20 @@ pub fn build(source: &Source, root: &Table, diagnostics: &mut Diagnostics) -> Gr
         expander.names.insert(input.name.clone(), input.span.clone());
     }
     let entry = if header.inputs.is_empty() { expander.unknown() } else { 0 };
-    let top = Placing { prefix: "", entry, scope: Scope { block: None, values: &[] }, stack: &[], placed: &[] };
+    let (values, placed) = (HashMap::new(), Rc::new([]) as Rc<[Placed]>);
+    let top = Placing { prefix: "", entry, scope: Scope { block: None, values: &values }, stack: &[], placed: &placed };
     let last = expander.place(&layers, top, &mut scope);
+    if expander.stopped {
+        return Graph { header, nodes: Vec::new(), outputs: Vec::new() };
+    }
     let outputs = match &header.outputs {
         None => vec![last],
         Some(names) => names.iter().map(|name| expander.find_output(name, &scope, &header)).collect(),
     };
-    let resolve = Resolve { slots: &expander.slots };
-    let outputs: Vec<Option<ValueId>> = outputs.into_iter().map(|slot| resolve.value(slot)).collect();
-    let nodes: Vec<Node> = expander.drafts.iter().map(|draft| draft.node(&resolve)).collect();
-    report_indices_of_inputs(&expander.drafts, &resolve, &header, expander.diagnostics);
+    let resolved = resolve_slots(&expander.slots);
+    let outputs: Vec<Option<ValueId>> = outputs.into_iter().map(|slot| resolved[slot]).collect();
+    report_indices_of_inputs(&expander.drafts, &resolved, &header, expander.diagnostics);
+    let nodes: Vec<Node> = expander.drafts.into_iter().map(|draft| draft.node(&resolved)).collect();
     blocks::report_unused(&blocks, diagnostics);
     let (nodes, outputs) = order(nodes, outputs, diagnostics);
     let mut nodes = link_indices(nodes, diagnostics);
@@ -133,37 +149,51 @@ struct Draft {
 }
 
 impl Draft {
-    fn node(&self, resolve: &Resolve<'_>) -> Node {
+    fn node(self, resolved: &[Option<ValueId>]) -> Node {
+        let indices = self.indices.and_then(|slot| resolved[slot]).and_then(|value| match value {
+            ValueId::Node(node) => Some(node),
+            ValueId::Input(_) => None,
+        });
         Node {
-            site: self.site.clone(),
-            layer: self.layer.as_ref().map(|layer| layer.boxed()),
-            inputs: self.inputs.iter().map(|&slot| resolve.value(slot)).collect(),
-            input_spans: self.input_spans.clone(),
-            indices: self.indices.and_then(|slot| resolve.value(slot)).and_then(|value| match value {
-                ValueId::Node(node) => Some(node),
-                ValueId::Input(_) => None,
-            }),
-            indices_span: self.indices_span.clone(),
+            site: self.site,
+            layer: self.layer,
+            inputs: self.inputs.iter().map(|&slot| resolved[slot]).collect(),
+            input_spans: self.input_spans,
+            indices,
+            indices_span: self.indices_span,
             gives_indices: false,
         }
     }
 }
 
-struct Resolve<'a> {
-    slots: &'a [Slot],
-}
-
-impl Resolve<'_> {
-    /// Follows aliases; `None` for a name that is unknown or stands for itself.
-    fn value(&self, mut slot: SlotId) -> Option<ValueId> {
-        for _ in 0..=self.slots.len() {
-            match self.slots[slot] {
-                Slot::Value(value) => return Some(value),
-                Slot::Alias(next) => slot = next?,
+/// What each slot stands for, with aliases followed; `None` for a name that is unknown or stands for itself.
+fn resolve_slots(slots: &[Slot]) -> Vec<Option<ValueId>> {
+    let mut resolved: Vec<Option<ValueId>> = vec![None; slots.len()];
+    let mut seen = vec![false; slots.len()];
+    for start in 0..slots.len() {
+        let mut path = Vec::new();
+        let mut at = Some(start);
+        let mut value = None;
+        while let Some(slot) = at {
+            if seen[slot] {
+                value = resolved[slot]; // `None` where the path has come back to itself.
+                break;
             }
+            seen[slot] = true;
+            path.push(slot);
+            at = match slots[slot] {
+                Slot::Value(known) => {
+                    value = Some(known);
+                    None
+                }
+                Slot::Alias(next) => next,
+            };
         }
-        None
+        for slot in path {
+            resolved[slot] = value;
+        }
     }
+    resolved
 }
 
 /// Where a run of layers is placed.
@@ -174,7 +204,7 @@ struct Placing<'a> {
     scope: Scope<'a>,
     /// The blocks that are being placed, outermost first.
     stack: &'a [&'a str],
-    placed: &'a [(Span, String)],
+    placed: &'a Rc<[Placed]>,
 }
 
 /// A layer of the run at hand, before the names in it are resolved.
@@ -187,6 +217,23 @@ struct Pending {
     target: Target,
 }
 
+/// The names that the layers of a run may take.
+struct Known<'a> {
+    scope: &'a HashMap<String, SlotId>,
+    sorted: OnceCell<Vec<&'a str>>,
+}
+
+impl<'a> Known<'a> {
+    /// In an order that does not change from run to run, for the nearest to one that is not known.
+    fn sorted(&self) -> &[&'a str] {
+        self.sorted.get_or_init(|| {
+            let mut names: Vec<&str> = self.scope.keys().map(String::as_str).collect();
+            names.sort_unstable();
+            names
+        })
+    }
+}
+
 enum Target {
     Draft(usize),
     /// The alias that is the first instance's `@input`.
@@ -196,12 +243,16 @@ enum Target {
 struct Expander<'a> {
     source: &'a Source,
     blocks: &'a [Block],
+    by_name: HashMap<&'a str, &'a Block>,
     slots: Vec<Slot>,
     drafts: Vec<Draft>,
     /// Full names and where they are given.
     names: HashMap<String, Span>,
     /// Layers and blocks placed so far.
     placed: usize,
+    copies: Copies,
+    /// Whether a limit was met: what is placed is not the network, and nothing more is said of it.
+    stopped: bool,
     diagnostics: &'a mut Diagnostics,
 }
 
@@ -222,18 +273,27 @@ impl Expander<'_> {
         let mut previous = placing.entry;
         let mut counts: HashMap<String, usize> = HashMap::new();
         for table in layers {
-            if self.counts_too_many(table) {
+            self.count_one(table);
+            if self.stopped {
                 break;
             }
-            let table = placing.scope.substitute(table, self.diagnostics);
+            let table = placing.scope.substitute(table, &mut self.copies, self.diagnostics);
+            if self.copies.is_spent() || self.diagnostics.is_full() {
+                self.stopped = true;
+                break;
+            }
             let (kind, is_block) = self.kind_of(&table, placing);
             let count = counts.entry(kind.clone()).or_default();
             *count += 1;
             let (local, name_span) = self.local_name(&table, &kind, *count);
             let full = format!("{}{local}", placing.prefix);
+            if full.len() > MOST_NAME {
+                self.stop(format!("the full name of a layer has more than {MOST_NAME} letters"), &name_span);
+                break;
+            }
             let line = self.source.line(table.span.start);
             let kind_span = table.get("type").or(table.get("block")).map_or(&table.span, |value| &value.span).clone();
-            let site = Site::layer(&full, (&kind, kind_span), table.span.clone(), line, placing.placed.to_vec());
+            let site = Site::layer(&full, (&kind, kind_span), table.span.clone(), line, placing.placed.clone());
             self.claim(&full, &name_span, &site);
             let output = if is_block {
                 self.place_block(&table, site, placing, previous, &local, &mut pending)
@@ -243,20 +303,28 @@ impl Expander<'_> {
             scope.insert(local, output);
             previous = output;
         }
+        let known = Known { scope, sorted: OnceCell::new() };
         for layer in pending {
-            self.resolve(layer, placing, scope);
+            if self.stopped || self.diagnostics.is_full() {
+                break;
+            }
+            self.resolve(layer, placing, &known);
         }
         previous
     }
 
     /// Counts a layer or a placed block. Past the most that a network has it is an error, and nothing more is to be placed.
-    fn counts_too_many(&mut self, table: &Table) -> bool {
+    fn count_one(&mut self, table: &Table) {
         self.placed += 1;
-        if self.placed == MOST_LAYERS + 1 {
-            let title = format!("the network has more than {MOST_LAYERS} layers and blocks");
-            self.diagnostics.push(Diagnostic::new(title).at(table.span.clone(), "while this was being placed"));
+        if self.placed > MOST_LAYERS && !self.stopped {
+            self.stop(format!("the network has more than {MOST_LAYERS} layers and blocks"), &table.span);
         }
-        self.placed > MOST_LAYERS
+    }
+
+    /// Adds the error that a limit is met.
+    fn stop(&mut self, title: String, span: &Span) {
+        self.diagnostics.push(Diagnostic::new(title).at(span.clone(), "while this was being placed"));
+        self.stopped = true;
     }
 
     /// The type or the block of a layer; `?` where neither can be read.
@@ -299,10 +367,10 @@ impl Expander<'_> {
     fn report_unknown_type(&mut self, kind: &str, value: &Value, placing: Placing<'_>) {
         let mut diagnostic =
             Diagnostic::new(format!("there is no layer type {kind:?}")).at(value.span.clone(), "not known");
-        for (span, instance) in placing.placed {
+        for Placed { span, instance } in placing.placed.iter() {
             diagnostic = diagnostic.context(span.clone(), format!("placed here as `{instance}`"));
         }
-        if self.blocks.iter().any(|block| block.key.name == kind) {
+        if self.by_name.contains_key(kind) {
             diagnostic = diagnostic.help(format!("`{kind}` is a block: write block = {kind:?}"));
         } else if let Some(near) = nearest(kind, layers::LAYERS.iter().map(|layer| layer.name)) {
             diagnostic = diagnostic.help(format!("did you mean {near:?}?"));
@@ -412,8 +480,7 @@ impl Expander<'_> {
             indices: None,
             target: Target::Entry(entry),
         });
-        let blocks = self.blocks;
-        let Some(block) = blocks.iter().find(|block| block.key.name == site.kind) else {
+        let Some(&block) = self.by_name.get(site.kind.as_str()) else {
             self.report_unknown_block(&site, table);
             return self.unknown();
         };
@@ -429,21 +496,25 @@ impl Expander<'_> {
             );
             return self.unknown();
         }
-        let values = blocks::bind(block, table.get("with"), self.diagnostics);
+        let place_span = table.get("block").map_or(&table.span, |value| &value.span);
+        if placing.stack.len() == MOST_NESTED {
+            self.stop(format!("blocks are nested more than {MOST_NESTED} deep"), place_span);
+            return self.unknown();
+        }
+        let values = blocks::bind(block, table.get("with"), &mut self.copies, self.diagnostics);
         if !well {
             return self.unknown();
         }
         block.complete.set(true);
         let stack: Vec<&str> = placing.stack.iter().copied().chain([site.kind.as_str()]).collect();
-        let place_span = table.get("block").map_or(table.span.clone(), |value| value.span.clone());
         let mut output = entry;
         for i in 0..repeat.unwrap_or(1) {
             let instance = match repeat {
                 Some(_) => format!("{}{local}.{i}", placing.prefix),
                 None => format!("{}{local}", placing.prefix),
             };
-            let mut placed = placing.placed.to_vec();
-            placed.push((place_span.clone(), instance.clone()));
+            let here = Placed { span: place_span.clone(), instance: instance.as_str().into() };
+            let placed: Rc<[Placed]> = placing.placed.iter().cloned().chain([here]).collect();
             let prefix = format!("{instance}.");
             let inner = Placing {
                 prefix: &prefix,
@@ -453,7 +524,8 @@ impl Expander<'_> {
                 placed: &placed,
             };
             output = self.place(&block.layers, inner, &mut HashMap::new());
-            if self.counts_too_many(table) {
+            self.count_one(table);
+            if self.stopped {
                 break;
             }
         }
@@ -474,11 +546,11 @@ impl Expander<'_> {
         });
     }
 
-    fn resolve(&mut self, layer: Pending, placing: Placing<'_>, scope: &HashMap<String, SlotId>) {
+    fn resolve(&mut self, layer: Pending, placing: Placing<'_>, known: &Known<'_>) {
         let Pending { site, previous, input, many, indices, target } = layer;
         let inputs: Vec<SlotId> = match (&many, &input) {
-            (Some(names), _) => names.iter().map(|name| self.look_up(name, &site, placing, scope)).collect(),
-            (None, Some(name)) => vec![self.look_up(name, &site, placing, scope)],
+            (Some(names), _) => names.iter().map(|name| self.look_up(name, &site, placing, known)).collect(),
+            (None, Some(name)) => vec![self.look_up(name, &site, placing, known)],
             (None, None) => vec![previous],
         };
         let input_spans = match (&many, &input) {
@@ -489,7 +561,7 @@ impl Expander<'_> {
             Target::Entry(alias) => self.slots[alias] = Slot::Alias(Some(inputs[0])),
             Target::Draft(draft) => {
                 self.drafts[draft].indices_span = indices.as_ref().and_then(|name| name.span.clone());
-                let indices = indices.map(|name| self.look_up(&name, &site, placing, scope));
+                let indices = indices.map(|name| self.look_up(&name, &site, placing, known));
                 self.drafts[draft].inputs = inputs;
                 self.drafts[draft].input_spans = input_spans;
                 self.drafts[draft].indices = indices;
@@ -497,17 +569,11 @@ impl Expander<'_> {
         }
     }
 
-    fn look_up(
-        &mut self,
-        name: &Arg<String>,
-        site: &Site,
-        placing: Placing<'_>,
-        scope: &HashMap<String, SlotId>,
-    ) -> SlotId {
+    fn look_up(&mut self, name: &Arg<String>, site: &Site, placing: Placing<'_>, known: &Known<'_>) -> SlotId {
         if name.value == "@input" && placing.scope.block.is_some() {
             return placing.entry;
         }
-        if let Some(&slot) = scope.get(&name.value) {
+        if let Some(&slot) = known.scope.get(&name.value) {
             return slot;
         }
         let span = name.span.clone().unwrap_or_else(|| site.span.clone());
@@ -516,7 +582,7 @@ impl Expander<'_> {
         if name.value == "@input" {
             diagnostic =
                 diagnostic.help("@input is what flows into a block: outside of a block name a layer or an input");
-        } else if let Some(near) = nearest(&name.value, scope.keys().map(String::as_str).collect::<BTreeSet<_>>()) {
+        } else if let Some(near) = nearest(&name.value, known.sorted().iter().copied()) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
         }
         if placing.scope.block.is_some() && self.names.contains_key(&name.value) {
@@ -552,9 +618,14 @@ impl Expander<'_> {
 }
 
 /// Reports layers that take indices from an input of the network.
-fn report_indices_of_inputs(drafts: &[Draft], resolve: &Resolve<'_>, header: &Header, diagnostics: &mut Diagnostics) {
+fn report_indices_of_inputs(
+    drafts: &[Draft],
+    resolved: &[Option<ValueId>],
+    header: &Header,
+    diagnostics: &mut Diagnostics,
+) {
     for Draft { site, indices, indices_span, .. } in drafts {
-        if let Some(ValueId::Input(i)) = indices.and_then(|slot| resolve.value(slot)) {
+        if let Some(ValueId::Input(i)) = indices.and_then(|slot| resolved[slot]) {
             let title = format!("{} takes indices from the input `{}`", site.title(), header.inputs[i].name);
             let span = indices_span.clone().unwrap_or_else(|| site.span.clone());
             diagnostics.push(site.error(title, span, INDICES_RULE));

@@ -70,7 +70,7 @@ pub fn read(root: &Table, diagnostics: &mut Diagnostics) -> Header {
                 diagnostic.help("join some of them with a layer of type = \"concat\"")
             });
         }
-        for (i, name) in names.iter().enumerate() {
+        for (i, name) in names.iter().enumerate().take(MOST_VALUES) {
             if names[..i].iter().any(|other| other.value == name.value) {
                 args.refuse(value, format!("output `{}` is named twice", name.value), "each output once");
             }
@@ -79,7 +79,11 @@ pub fn read(root: &Table, diagnostics: &mut Diagnostics) -> Header {
     let loss = args.word("loss", &Loss::ALL.map(|loss| (loss.name(), loss)));
     let winograd = read_winograd(&mut args).unwrap_or_default();
     args.finish();
-    Header { span: table.span.clone(), inputs, outputs: outputs.filter(|names| !names.is_empty()), loss, winograd }
+    let outputs = outputs.filter(|names| !names.is_empty()).map(|mut names| {
+        names.truncate(MOST_VALUES);
+        names
+    });
+    Header { span: table.span.clone(), inputs, outputs, loss, winograd }
 }
 
 /// `true`, `false`, or one of the two algorithms.

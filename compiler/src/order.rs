@@ -7,6 +7,9 @@ use crate::header::Header;
 use crate::layers;
 use std::collections::BTreeSet;
 
+/// The most layers of a cycle that its error names.
+const MOST_TOLD: usize = 16;
+
 pub(crate) const INDICES_RULE: &str = "indices come from a max_pool2d";
 
 /// Sorts the nodes so that each comes after those it takes from, keeping the order of the text where that is possible.
@@ -68,7 +71,9 @@ fn report_cycle(
     let inside = |i: &usize| position[*i] == usize::MAX;
     let Some(mut at) = (0..nodes.len()).find(inside) else { return };
     let mut path = Vec::new();
-    while !path.contains(&at) {
+    let mut on_path = vec![false; nodes.len()];
+    while !on_path[at] {
+        on_path[at] = true;
         path.push(at);
         match sources(&nodes[at]).into_iter().find(inside) {
             Some(next) => at = next,
@@ -80,11 +85,17 @@ fn report_cycle(
     cycle.reverse();
     let first = cycle.iter().enumerate().min_by_key(|&(_, i)| *i).map_or(0, |(at, _)| at);
     cycle.rotate_left(first);
-    let names: Vec<String> = cycle.iter().chain(cycle.first()).map(|&i| format!("`{}`", nodes[i].site.name)).collect();
+    // Of a long cycle its beginning and its last layer.
+    let told: Vec<Option<usize>> = match cycle.len() {
+        0..=MOST_TOLD => cycle.iter().copied().map(Some).collect(),
+        length => cycle[..MOST_TOLD - 1].iter().copied().map(Some).chain([None, Some(cycle[length - 1])]).collect(),
+    };
+    let name = |node: Option<usize>| node.map_or("…".to_string(), |i| format!("`{}`", nodes[i].site.name));
+    let names: Vec<String> = told.iter().chain(told.first()).map(|&node| name(node)).collect();
     let site = &nodes[cycle[0]].site;
     let title = format!("{} is part of a cycle", site.title());
     let mut diagnostic = site.error(title, site.span.clone(), "its result flows back into it");
-    for &other in &cycle[1..] {
+    for other in told.into_iter().flatten().skip(1) {
         diagnostic =
             diagnostic.context(nodes[other].site.span.clone(), format!("through `{}`", nodes[other].site.name));
     }

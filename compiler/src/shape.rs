@@ -308,6 +308,9 @@ impl Shaped {
 pub fn infer(graph: Graph, diagnostics: &mut Diagnostics) -> Option<Shaped> {
     let mut results: Vec<Option<Checked>> = Vec::with_capacity(graph.nodes.len());
     for (i, node) in graph.nodes.iter().enumerate() {
+        if diagnostics.is_full() {
+            return None;
+        }
         let operands = operands(&graph, node, |n| results[n].as_ref());
         let checked = operands.zip(node.layer.as_deref()).and_then(|((inputs, indices), layer)| {
             let what_if = Some(WhatIf { graph: &graph, node: i, results: &results });
@@ -381,10 +384,13 @@ impl WhatIf<'_> {
     const DEPTH: usize = 24;
     /// The most changes that are told.
     const MOST: usize = 2;
+    /// The most inputs of layers that are looked at for one error: 24 layers, each with ten changes and a hundred layers below.
+    const WORK: usize = 24_000;
 
     /// Changes to one layer above with which this node would be right: `` `conv1` (line 9) has padding = 2; with padding = 0 ``.
     fn mends(&self) -> Vec<String> {
         let mut found = Vec::new();
+        let mut work = Self::WORK;
         for above in self.ancestors() {
             if found.len() == Self::MOST {
                 break;
@@ -392,7 +398,7 @@ impl WhatIf<'_> {
             let node = &self.graph.nodes[above];
             let Some(layer) = &node.layer else { continue };
             for (change, changed) in layer.variants() {
-                if self.fits(above, changed.as_ref()) {
+                if self.fits(above, changed.as_ref(), &mut work) {
                     found.push((above, change));
                     break;
                 }
@@ -407,10 +413,9 @@ impl WhatIf<'_> {
         let mut at = 0;
         while at < seen.len() && seen.len() <= Self::DEPTH {
             for value in self.graph.nodes[seen[at]].inputs.iter().flatten() {
-                if let ValueId::Node(n) = value
-                    && !seen.contains(n)
-                {
-                    seen.push(*n);
+                match value {
+                    ValueId::Node(n) if seen.len() <= Self::DEPTH && !seen.contains(n) => seen.push(*n),
+                    _ => {}
                 }
             }
             at += 1;
@@ -418,10 +423,12 @@ impl WhatIf<'_> {
         seen.split_off(1)
     }
 
-    /// Whether this node, and all between, are right once `changed` stands in place of the layer `above`.
-    fn fits(&self, above: usize, changed: &dyn Layer) -> bool {
+    /// Whether this node, and all between, are right once `changed` stands in place of the layer `above`. Not known is no.
+    fn fits(&self, above: usize, changed: &dyn Layer, work: &mut usize) -> bool {
         let mut anew: HashMap<usize, Checked> = HashMap::new();
         for (i, node) in self.graph.nodes.iter().enumerate().take(self.node + 1).skip(above) {
+            let Some(left) = work.checked_sub(1 + node.inputs.len()) else { return false };
+            *work = left;
             let takes = |source: &usize| anew.contains_key(source);
             let sources = node.inputs.iter().flatten().filter_map(|value| match value {
                 ValueId::Node(n) => Some(*n),

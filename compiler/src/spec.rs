@@ -90,9 +90,9 @@ impl Table {
 /// Reads the text. What TOML refuses becomes a diagnostic at its place.
 pub fn parse(source: &Source) -> Result<Table, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
-    let (table, errors) = DeTable::parse_recoverable(&source.text);
+    let (table, errors) = DeTable::parse_recoverable(source.text());
     for error in errors {
-        let end = source.text.len();
+        let end = source.text().len();
         let span = error.span().unwrap_or(end..end);
         let message = error.message().trim_end();
         diagnostics.push(Diagnostic::new(format!("this is not valid TOML: {message}")).at(span, "here"));

@@ -7,7 +7,10 @@ use crate::shape::Shaped;
 use crate::source::Source;
 use crate::suggest::nearest;
 use safetensors::tensor::{Dtype, SafeTensors};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+
+/// The most tensors of a file for which the nearest name is sought among all of the network's.
+const MOST_SOUGHT: usize = 100;
 
 /// What is wrong with the file that messages call `path`: all of its tensors together.
 pub fn check(path: &str, bytes: &[u8], shaped: &Shaped, source: &Source) -> Option<Diagnostic> {
@@ -35,14 +38,19 @@ pub fn check(path: &str, bytes: &[u8], shaped: &Shaped, source: &Source) -> Opti
         }
     }
     // PyTorch counts the batches that a batch norm has seen; nothing needs them.
-    let has = |name: String| wanted.iter().any(|wanted| wanted.name == name);
+    let known: HashSet<&str> = wanted.iter().map(|wanted| wanted.name.as_str()).collect();
     left.retain(|name, _| {
-        !name.strip_suffix("num_batches_tracked").is_some_and(|layer| has(format!("{layer}running_mean")))
+        let layer = name.strip_suffix("num_batches_tracked");
+        !layer.is_some_and(|layer| known.contains(format!("{layer}running_mean").as_str()))
     });
+    let stored: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let absent: Vec<&Wanted> = wanted.iter().filter(|wanted| !stored.contains(wanted.name.as_str())).collect();
     let unknown: Vec<String> = left
         .iter()
-        .map(|(name, (shape, _))| {
-            let absent = wanted.iter().filter(|wanted| !names.contains(&wanted.name) && wanted.shape == *shape);
+        .enumerate()
+        .map(|(i, (name, (shape, _)))| {
+            // Past so many it is another network's file.
+            let absent = absent.iter().filter(|wanted| i < MOST_SOUGHT && wanted.shape == *shape);
             let meant = nearest(name, absent.map(|wanted| wanted.name.as_str()));
             let meant = meant.map_or(String::new(), |meant| format!("; is it `{meant}`?"));
             format!("`{name}` {shape:?} belongs to no layer{meant}")
@@ -67,7 +75,7 @@ pub fn check(path: &str, bytes: &[u8], shaped: &Shaped, source: &Source) -> Opti
     for note in missing.into_iter().chain(others).chain(types).chain(unknown) {
         diagnostic = diagnostic.note(note);
     }
-    if let Some(prefix) = common_prefix(&names, &wanted) {
+    if let Some(prefix) = common_prefix(&names, &known) {
         diagnostic = diagnostic.help(format!(
             "every name in the file begins with `{prefix}`: save the state dict of the module that is called so, or take \
              it off the names"
@@ -99,9 +107,9 @@ fn wanted(shaped: &Shaped) -> Vec<Wanted> {
 }
 
 /// `module.`, where every tensor is called `module.` and then a name that the network has.
-fn common_prefix<'a>(names: &'a [String], wanted: &[Wanted]) -> Option<&'a str> {
+fn common_prefix<'a>(names: &'a [String], known: &HashSet<&str>) -> Option<&'a str> {
     let first = names.first()?;
-    let known = |name: &str| wanted.iter().any(|wanted| wanted.name == name) || name.ends_with("num_batches_tracked");
+    let known = |name: &str| known.contains(name) || name.ends_with("num_batches_tracked");
     let ends = first.match_indices('.').map(|(dot, _)| &first[..=dot]);
     ends.into_iter().find(|prefix| names.iter().all(|name| name.strip_prefix(prefix).is_some_and(known)))
 }

@@ -57,8 +57,8 @@ fn refused(failure: &Failure, source: &Source) -> Result<(), TestCaseError> {
         prop_assert!(!diagnostic.title().trim().is_empty());
         prop_assert!(!diagnostic.title().contains('\n'), "{}", diagnostic.title());
         if let Some(span) = diagnostic.span() {
-            prop_assert!(span.start <= span.end && span.end <= source.text.len(), "{span:?}: {}", diagnostic.title());
-            let whole = source.text.is_char_boundary(span.start) && source.text.is_char_boundary(span.end);
+            prop_assert!(span.start <= span.end && span.end <= source.text().len(), "{span:?}: {}", diagnostic.title());
+            let whole = source.text().is_char_boundary(span.start) && source.text().is_char_boundary(span.end);
             prop_assert!(whole, "{span:?} splits a character: {}", diagnostic.title());
         }
         prop_assert!(diagnostic.render(source).starts_with("error"));
