@@ -1,4 +1,4 @@
-//! Reads a handwritten digit from a PNG with the weights that the example mnist made.
+//! Reads a handwritten digit from a picture with the weights that the example mnist made.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -14,14 +14,14 @@ pub struct LeNet5;
 
 /// What is said below the options.
 const MORE: &str = "\
-The picture is a PNG of one digit: any size, grey or colour, transparent or not, dark on light or light on dark. \
+The picture is a PNG or a JPEG of one digit, a photograph for example: any size, grey or colour, transparent or not, dark on light or light on dark. \
 The digit is cropped, scaled and centred as those that the network has learned from.";
 
 /// Say which digit is in a picture, and how sure the network is
 #[derive(Parser, Debug)]
 #[command(name = "classify", after_help = MORE)]
 struct Options {
-    /// A PNG with a digit; examples/data/digit.png is one
+    /// A PNG or JPEG with a digit; examples/data/digit.png is one
     image: PathBuf,
 
     /// Weights that the example mnist has written
@@ -55,12 +55,12 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let (digit, sureness) = digits::most_likely(&probabilities);
 
     // The digit as the network sees it, beside the probabilities of the classes.
-    let colours = terminal::has_colours();
+    let colours = console::colors_enabled();
     println!();
     for (line, picture) in terminal::digit(&pixels, colours).into_iter().enumerate() {
         // The first two of the 14 lines stay empty beside the picture, and the last two.
         let class = line.checked_sub(2).filter(|class| *class < digits::CLASSES);
-        let row = class.map(|class| probability(class, probabilities[class], class == usize::from(digit), colours));
+        let row = class.map(|class| probability(class, probabilities[class], class == usize::from(digit)));
         println!("{}", format!("  {picture}   {}", row.unwrap_or_default()).trim_end());
     }
     let verdict = match sureness {
@@ -73,8 +73,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 }
 
 /// `7 ███████▌ 41.2 %`
-fn probability(class: usize, share: f32, best: bool, colours: bool) -> String {
+fn probability(class: usize, share: f32, best: bool) -> String {
     let bar = terminal::bar(share, 24);
     let row = format!("{class} {bar:<24} {:>5.1} %", 100.0 * share);
-    if best && colours { format!("\x1b[1m{row}\x1b[0m") } else { row }
+    if best { console::style(row).bold().to_string() } else { row }
 }

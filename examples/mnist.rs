@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use castnet::{Sgd, Trainer};
 use castnet_examples::digits::{self, Batch, DataSet, Digits};
 use castnet_examples::options::{self, Common};
-use castnet_examples::report::{self, Epoch, Mistake};
+use castnet_examples::picture::Picture;
+use castnet_examples::report::{Epoch, Mistake, Training};
 use castnet_examples::{files, terminal};
 use clap::{Parser, ValueEnum};
 
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let Common { data, out, seed, .. } = &options.common;
+    let Common { data, out, seed, picture: format, .. } = &options.common;
     let data = DataSet::read(data)?;
     files::create_folder(out)?;
     let count = terminal::grouped;
@@ -131,8 +132,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
          batches of {batch}, shifts of up to {shift} px, seed {seed}",
         count(data.train.len()),
     );
-    let picture = out.join("mnist.png");
-    files::write(&picture, &report::training(&title, &subtitle, &epochs, &wrong).to_png()?)?;
+    let training = Training { title: &title, subtitle: &subtitle, epochs: &epochs, mistakes: &wrong };
+    let picture = out.join("mnist").with_extension(format.extension());
+    files::write(&picture, &training.encode(*format)?)?;
     println!("\nweights   {}\npicture   {}", weights.display(), picture.display());
     let sample = files::in_crate("data/digit.png");
     println!("\nTo read a digit with them:\n  cargo run --release --example classify -- {}{}", sample.display(), {

@@ -11,7 +11,8 @@ use std::time::Instant;
 use castnet::{Adam, Trainer};
 use castnet_examples::digits::DataSet;
 use castnet_examples::options::{self, Common};
-use castnet_examples::report::{self, Segmented};
+use castnet_examples::picture::Picture;
+use castnet_examples::report::{Segmentation, Segmented};
 use castnet_examples::scenes::{Overlap, SIDE, Scenes};
 use castnet_examples::{files, terminal};
 use clap::Parser;
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let Common { data, out, seed, .. } = &options.common;
+    let Common { data, out, seed, picture: format, .. } = &options.common;
     let data = DataSet::read(data)?;
     files::create_folder(out)?;
     let mut rng = fastrand::Rng::with_seed(*seed);
@@ -100,10 +101,11 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let weights = out.join("segment.safetensors");
     network.save(&weights)?;
     let title = "Digits found on noisy backgrounds";
-    let picture = report::segmentation(title, &result, SIDE, &shown(network, &tests)?);
-    let path = out.join("segment.png");
-    files::write(&path, &picture.to_png()?)?;
-    println!("\nweights   {}\npicture   {}", weights.display(), path.display());
+    let scenes = shown(network, &tests)?;
+    let segmentation = Segmentation { title, subtitle: &result, side: SIDE, scenes: &scenes };
+    let picture = out.join("segment").with_extension(format.extension());
+    files::write(&picture, &segmentation.encode(*format)?)?;
+    println!("\nweights   {}\npicture   {}", weights.display(), picture.display());
     Ok(())
 }
 

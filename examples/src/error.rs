@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use image::{ImageError, ImageFormat};
+
 /// A file that cannot be used, and why.
 #[derive(Debug)]
 pub struct FileError {
@@ -79,10 +81,10 @@ pub enum Problem {
         /// The number of classes.
         classes: usize,
     },
-    /// It is not a PNG.
-    NotPng,
-    /// It is a PNG that cannot be decoded.
-    Png(png::DecodingError),
+    /// It is no picture of a kind that is read.
+    NotPicture,
+    /// It is a picture of this kind, but cannot be decoded.
+    Picture(ImageFormat, ImageError),
     /// The image has one colour all over.
     Blank,
 }
@@ -145,8 +147,10 @@ impl fmt::Display for FileError {
                 write!(f, "{path}: label {position} (counted from 0) is {label}, but there are {classes} classes, ")?;
                 write!(f, "0 to {}", classes - 1)
             }
-            Problem::NotPng => write!(f, "{path} is not a PNG"),
-            Problem::Png(error) => write!(f, "{path} is a PNG that cannot be decoded: {error}"),
+            Problem::NotPicture => write!(f, "{path} is neither a PNG nor a JPEG"),
+            Problem::Picture(format, error) => {
+                write!(f, "{path} is a {} that cannot be decoded: {error}", format!("{format:?}").to_uppercase())
+            }
             Problem::Blank => write!(f, "{path} has one colour all over: there is no digit in it"),
         }
     }
@@ -156,7 +160,7 @@ impl std::error::Error for FileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.problem {
             Problem::Read(error) | Problem::Write(error) | Problem::Gzip(error) => Some(error),
-            Problem::Png(error) => Some(error),
+            Problem::Picture(_, error) => Some(error),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! Where the examples read and write.
 
-use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::{FileError, Problem};
@@ -33,15 +33,18 @@ pub fn create_folder(path: &Path) -> Result<(), FileError> {
 ///
 /// [`Problem::Write`]
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let mut name = path.file_name().map(OsString::from).unwrap_or_default();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|error| {
-        // What is left of a failed attempt is of no use; that it may not be there is no second failure.
-        let _ = fs::remove_file(&temporary);
-        FileError::new(path, Problem::Write(error))
-    })
+    // The folder of a name alone is the empty path.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    // Others may read what programs write, as far as the user's mask lets them.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let written = builder.tempfile_in(folder).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.persist(path)?;
+        Ok(())
+    });
+    written.map_err(|error| FileError::new(path, Problem::Write(error)))
 }
 
 #[cfg(test)]

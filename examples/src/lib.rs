@@ -1,6 +1,5 @@
 //! What the examples of castnet share: data sets, pictures, and what they print.
 
-pub mod canvas;
 pub mod chart;
 pub mod digits;
 pub mod error;
@@ -8,6 +7,7 @@ pub mod files;
 pub mod idx;
 pub mod options;
 pub mod photo;
+pub mod picture;
 pub mod report;
 pub mod scenes;
 pub mod terminal;

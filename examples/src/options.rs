@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::files::in_crate;
+use crate::picture::Format;
 
 /// Where data come from and results go to, and what a run depends on.
 #[derive(Args, Clone, Debug)]
@@ -26,6 +27,10 @@ pub struct Common {
     /// Threads to work with [default: all cores, or CASTNET_NUM_THREADS]
     #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
     pub threads: Option<usize>,
+
+    /// What the picture is written as
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Png)]
+    pub picture: Format,
 }
 
 impl Common {

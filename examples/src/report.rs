@@ -1,8 +1,11 @@
 //! Pictures of what a network has learned.
 
-use crate::canvas::{Align, Canvas, Colour, Text, palette};
-use crate::chart::{Area, Chart, Series};
+use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+
+use crate::chart::{Chart, Series};
 use crate::digits::{PIXELS, SIDE};
+use crate::picture::{Area, Drawn, Picture, Text, image, palette};
 use crate::scenes::Overlap;
 
 /// What is known after an epoch.
@@ -29,54 +32,85 @@ pub struct Mistake {
     pub sureness: f32,
 }
 
+/// Rows of pixels above what a picture shows: its title and subtitle.
+const HEADER: u32 = 116;
+/// Pixels beside and below it.
+const MARGIN: i32 = 40;
+
 /// Mistakes that a picture has room for.
 const COLUMNS: usize = 6;
 const ROWS: usize = 4;
 
-/// Curves of loss and accuracy, beside the mistakes that the network was surest of. `mistakes` are all, in any order.
-pub fn training(title: &str, subtitle: &str, epochs: &[Epoch], mistakes: &[Mistake]) -> Canvas {
-    let mut canvas = Canvas::new(1432, 760, palette::PAPER);
-    header(&mut canvas, title, subtitle);
-
-    let curve =
-        |name, colour, value: fn(&Epoch) -> f64| Series { name, colour, values: epochs.iter().map(value).collect() };
-    let accuracy = Chart {
-        title: "Accuracy on test images",
-        unit: " %",
-        series: vec![curve("", palette::BLUE, |epoch| 100.0 * epoch.accuracy)],
-    };
-    accuracy.draw(&mut canvas, Area { x: 40, y: 116, width: 560, height: 294 });
-    let loss = Chart {
-        title: "Loss by epoch",
-        unit: "",
-        series: vec![
-            curve("training", palette::ORANGE, |epoch| epoch.train_loss),
-            curve("test", palette::BLUE, |epoch| epoch.test_loss),
-        ],
-    };
-    loss.draw(&mut canvas, Area { x: 40, y: 436, width: 560, height: 294 });
-
-    let mut surest: Vec<&Mistake> = mistakes.iter().collect();
-    surest.sort_by(|a, b| b.sureness.total_cmp(&a.sureness));
-    surest.truncate(COLUMNS * ROWS);
-    let heading = match mistakes.len() {
-        0 => "No test image was read wrong".to_string(),
-        all if all == surest.len() => "What it got wrong".to_string(),
-        all => format!("What it got wrong: the {} of {all} it was surest of", surest.len()),
-    };
-    canvas.text(660, 116, Align::Left, Text::Strong, palette::INK, &heading);
-    for (index, mistake) in surest.into_iter().enumerate() {
-        let (column, row) = ((index % COLUMNS) as i32, (index / COLUMNS) as i32);
-        let (x, y) = (660 + 124 * column, 148 + 147 * row);
-        canvas.image(x, y, 4, SIDE, mistake.image.map(grey));
-        let labels = [format!("is {}", mistake.truth), format!("read {}", mistake.guess)];
-        canvas.text(x, y + 115, Align::Left, Text::Small, palette::MUTED, &labels[0]);
-        canvas.text(x + 112, y + 115, Align::Right, Text::Strong, palette::RED, &labels[1]);
-    }
-    canvas
+/// Curves of loss and accuracy, beside the mistakes that the network was surest of.
+#[derive(Clone, Debug)]
+pub struct Training<'a> {
+    /// What has been learned, and how well.
+    pub title: &'a str,
+    /// How.
+    pub subtitle: &'a str,
+    /// The epochs in order.
+    pub epochs: &'a [Epoch],
+    /// All mistakes, in any order.
+    pub mistakes: &'a [Mistake],
 }
 
-/// A picture of segmentation: one column for each scene.
+impl Training<'_> {
+    fn charts(&self) -> [Chart; 2] {
+        let curve = |name, colour, value: fn(&Epoch) -> f64| {
+            let values = self.epochs.iter().map(value).collect();
+            Series { name, colour, values }
+        };
+        let accuracy = Chart {
+            title: "Accuracy on test images",
+            unit: " %",
+            series: vec![curve("", palette::BLUE, |epoch| 100.0 * epoch.accuracy)],
+        };
+        let loss = Chart {
+            title: "Loss by epoch",
+            unit: "",
+            series: vec![
+                curve("training", palette::ORANGE, |epoch| epoch.train_loss),
+                curve("test", palette::BLUE, |epoch| epoch.test_loss),
+            ],
+        };
+        [accuracy, loss]
+    }
+}
+
+impl Picture for Training<'_> {
+    fn size(&self) -> (u32, u32) {
+        (1432, 760)
+    }
+
+    fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
+        header(area, self.title, self.subtitle)?;
+        for (row, chart) in self.charts().iter().enumerate() {
+            chart.draw(&area.clone().shrink((MARGIN, HEADER as i32 + 320 * row as i32), (570, 294)))?;
+        }
+
+        let mut surest: Vec<&Mistake> = self.mistakes.iter().collect();
+        surest.sort_by(|a, b| b.sureness.total_cmp(&a.sureness));
+        surest.truncate(COLUMNS * ROWS);
+        let heading = match self.mistakes.len() {
+            0 => "No test image was read wrong".to_string(),
+            all if all == surest.len() => "What it got wrong".to_string(),
+            all => format!("What it got wrong: the {} of {all} it was surest of", surest.len()),
+        };
+        area.draw_text(&heading, &Text::Strong.style(palette::INK, HPos::Left), (660, HEADER as i32))?;
+        for (index, mistake) in surest.into_iter().enumerate() {
+            let (column, row) = ((index % COLUMNS) as i32, (index / COLUMNS) as i32);
+            let (x, y) = (660 + 124 * column, 148 + 148 * row);
+            image(area, (x, y), 4, SIDE, &mistake.image.map(grey))?;
+            let truth = format!("is {}", mistake.truth);
+            area.draw_text(&truth, &Text::Small.style(palette::MUTED, HPos::Left), (x, y + 119))?;
+            let guess = format!("read {}", mistake.guess);
+            area.draw_text(&guess, &Text::Strong.style(palette::RED, HPos::Right), (x + 112, y + 119))?;
+        }
+        Ok(())
+    }
+}
+
+/// A scene, and what became of it.
 #[derive(Clone, Debug)]
 pub struct Segmented {
     /// What the network saw, 0 to 1.
@@ -87,48 +121,87 @@ pub struct Segmented {
     pub guess: Vec<bool>,
 }
 
-/// Scenes, what is in them and what the network found, below one another. Images are `side` pixels wide and high.
-pub fn segmentation(title: &str, subtitle: &str, side: usize, scenes: &[Segmented]) -> Canvas {
-    const SCALE: i32 = 3;
-    const LEFT: i32 = 140;
-    let cell = side as i32 * SCALE;
-    let (across, down) = (cell + 10, cell + 10);
-    let width = LEFT + across * scenes.len() as i32 + 30;
-    let height = 116 + 3 * down + 60;
-    let mut canvas = Canvas::new(size(width), size(height), palette::PAPER);
-    header(&mut canvas, title, subtitle);
-
-    for (row, name) in ["image", "truth", "network"].into_iter().enumerate() {
-        let middle = 116 + row as i32 * down + cell / 2 - 8;
-        canvas.text(LEFT - 20, middle, Align::Right, Text::Strong, palette::INK, name);
-    }
-    for (column, scene) in scenes.iter().enumerate() {
-        let x = LEFT + column as i32 * across;
-        let pixels = scene.truth.iter().zip(&scene.guess);
-        canvas.image(x, 116, SCALE, side, scene.image.iter().map(|&level| grey((255.0 * level) as u8)));
-        canvas.image(x, 116 + down, SCALE, side, scene.truth.iter().map(|&ink| if ink { HIT } else { NOTHING }));
-        canvas.image(x, 116 + 2 * down, SCALE, side, pixels.map(|(&truth, &guess)| verdict(truth, guess)));
+impl Segmented {
+    fn overlap(&self) -> Overlap {
         let mut overlap = Overlap::default();
-        overlap.add(scene.truth.iter().copied().zip(scene.guess.iter().copied()));
-        let iou = format!("IoU {:.2}", overlap.iou());
-        canvas.text(x + cell / 2, 116 + 3 * down, Align::Centre, Text::Small, palette::MUTED, &iou);
+        overlap.add(self.truth.iter().copied().zip(self.guess.iter().copied()));
+        overlap
     }
-    let mut x = LEFT;
-    for (colour, name) in [(HIT, "found"), (FALSE, "found, but is none"), (MISSED, "missed")] {
-        canvas.fill(x - 1, height - 31, 16, 16, palette::MUTED);
-        canvas.fill(x, height - 30, 14, 14, colour);
-        canvas.text(x + 22, height - 31, Align::Left, Text::Small, palette::MUTED, name);
-        x += 22 + Text::Small.width(name) + 30;
-    }
-    canvas
 }
 
-const NOTHING: Colour = [24, 28, 34];
-const HIT: Colour = [244, 246, 248];
-const FALSE: Colour = [236, 130, 36];
-const MISSED: Colour = [60, 130, 230];
+/// Scenes, what is in them and what the network found, below one another: one column for each scene.
+#[derive(Clone, Debug)]
+pub struct Segmentation<'a> {
+    /// What has been learned.
+    pub title: &'a str,
+    /// How well.
+    pub subtitle: &'a str,
+    /// Pixels of a scene's row.
+    pub side: usize,
+    /// The scenes.
+    pub scenes: &'a [Segmented],
+}
 
-fn verdict(truth: bool, guess: bool) -> Colour {
+impl Segmentation<'_> {
+    /// Pixels of the picture for one of a scene's.
+    const SCALE: i32 = 3;
+    /// Pixels between scenes.
+    const GAP: i32 = 10;
+    /// Where the first scene begins, behind the names of the rows.
+    const LEFT: i32 = 140;
+
+    /// Pixels from one scene to the next.
+    fn step(&self) -> i32 {
+        self.side as i32 * Self::SCALE + Self::GAP
+    }
+}
+
+impl Picture for Segmentation<'_> {
+    fn size(&self) -> (u32, u32) {
+        let width = Self::LEFT + self.step() * self.scenes.len() as i32 + MARGIN;
+        (width as u32, HEADER + 3 * self.step() as u32 + 64)
+    }
+
+    fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
+        header(area, self.title, self.subtitle)?;
+        let (step, top) = (self.step(), HEADER as i32);
+        for (row, name) in ["image", "truth", "network"].into_iter().enumerate() {
+            let middle = top + row as i32 * step + (step - Self::GAP) / 2 - 8;
+            let style = Text::Strong.style(palette::INK, HPos::Right);
+            area.draw_text(name, &style, (Self::LEFT - 20, middle))?;
+        }
+        for (column, scene) in self.scenes.iter().enumerate() {
+            let left = Self::LEFT + column as i32 * step;
+            let rows: [Vec<RGBColor>; 3] = [
+                scene.image.iter().map(|&level| grey((255.0 * level) as u8)).collect(),
+                scene.truth.iter().map(|&ink| verdict(ink, ink)).collect(),
+                scene.truth.iter().zip(&scene.guess).map(|(&truth, &guess)| verdict(truth, guess)).collect(),
+            ];
+            for (row, pixels) in (0..).zip(&rows) {
+                image(area, (left, top + row * step), Self::SCALE, self.side, pixels)?;
+            }
+            let iou = format!("IoU {:.2}", scene.overlap().iou());
+            let style = Text::Small.style(palette::MUTED, HPos::Center);
+            area.draw_text(&iou, &style, (left + (step - Self::GAP) / 2, top + 3 * step))?;
+        }
+        let style = Text::Small.style(palette::MUTED, HPos::Left);
+        let (mut x, y) = (Self::LEFT, top + 3 * step + 34);
+        for (colour, name) in [(HIT, "found"), (FALSE, "found, but is none"), (MISSED, "missed")] {
+            area.draw(&Rectangle::new([(x - 1, y - 1), (x + 15, y + 15)], palette::MUTED.filled()))?;
+            area.draw(&Rectangle::new([(x, y), (x + 14, y + 14)], colour.filled()))?;
+            area.draw_text(name, &style, (x + 22, y))?;
+            x += 22 + area.estimate_text_size(name, &style)?.0 as i32 + 30;
+        }
+        Ok(())
+    }
+}
+
+const NOTHING: RGBColor = RGBColor(24, 28, 34);
+const HIT: RGBColor = RGBColor(244, 246, 248);
+const FALSE: RGBColor = RGBColor(236, 130, 36);
+const MISSED: RGBColor = RGBColor(60, 130, 230);
+
+fn verdict(truth: bool, guess: bool) -> RGBColor {
     match (truth, guess) {
         (true, true) => HIT,
         (false, true) => FALSE,
@@ -137,31 +210,30 @@ fn verdict(truth: bool, guess: bool) -> Colour {
     }
 }
 
-fn header(canvas: &mut Canvas, title: &str, subtitle: &str) {
-    canvas.text(40, 32, Align::Left, Text::Title, palette::INK, title);
-    canvas.text(40, 66, Align::Left, Text::Small, palette::MUTED, subtitle);
+fn header<DB: DrawingBackend>(area: &Area<DB>, title: &str, subtitle: &str) -> Drawn<DB> {
+    area.draw_text(title, &Text::Title.style(palette::INK, HPos::Left), (MARGIN, 32))?;
+    area.draw_text(subtitle, &Text::Small.style(palette::MUTED, HPos::Left), (MARGIN, 68))
 }
 
-fn grey(level: u8) -> Colour {
-    [level; 3]
-}
-
-/// A side of a picture; it is cut where it would be past what a picture may have.
-fn size(pixels: i32) -> u16 {
-    pixels.clamp(1, i32::from(u16::MAX)) as u16
+fn grey(level: u8) -> RGBColor {
+    RGBColor(level, level, level)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::picture::Format;
 
     #[test]
     fn pictures_of_little_are_drawn() {
         let epochs = [Epoch { train_loss: f64::NAN, test_loss: 0.1, accuracy: 1.0 }];
         let mistake = Mistake { image: [9; PIXELS], truth: 1, guess: 7, sureness: 0.5 };
-        for (epochs, mistakes) in [(&epochs[..], vec![]), (&[], vec![mistake; 100])] {
-            assert!(training("title", "subtitle", epochs, &mistakes).to_png().is_ok());
+        let (title, subtitle) = ("title", "subtitle");
+        for format in [Format::Png, Format::Svg] {
+            for (epochs, mistakes) in [(&epochs[..], vec![]), (&[], vec![mistake.clone(); 100])] {
+                assert!(Training { title, subtitle, epochs, mistakes: &mistakes }.encode(format).is_ok());
+            }
+            assert!(Segmentation { title, subtitle, side: 48, scenes: &[] }.encode(format).is_ok());
         }
-        assert!(segmentation("title", "subtitle", 48, &[]).to_png().is_ok());
     }
 }

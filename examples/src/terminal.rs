@@ -1,8 +1,7 @@
 //! What the examples print.
 
-use std::io::IsTerminal;
-
-use indicatif::{ProgressBar, ProgressStyle};
+use console::Style;
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use crate::digits::{PIXELS, SIDE};
 
@@ -18,15 +17,7 @@ pub fn progress(prefix: String, images: usize) -> ProgressBar {
 
 /// A number with commas: 61,706.
 pub fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number as u64).to_string()
 }
 
 /// A bar of this many columns for a share from 0 to 1, to an eighth of a column.
@@ -39,13 +30,6 @@ pub fn bar(share: f32, columns: usize) -> String {
     bar
 }
 
-/// Whether the output may have colours: it is a terminal, and the user did not say no (<https://no-color.org>).
-pub fn has_colours() -> bool {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    std::io::stdout().is_terminal() && !refused && !dumb
-}
-
 /// A digit as 14 lines of 28 columns, each character two pixels: half blocks in shades of grey, or blocks of five
 /// densities where there are no colours.
 pub fn digit(image: &[u8; PIXELS], colours: bool) -> Vec<String> {
@@ -54,10 +38,8 @@ pub fn digit(image: &[u8; PIXELS], colours: bool) -> Vec<String> {
     let line = |[upper, lower]: &[[u8; SIDE]; 2]| {
         let pixels = upper.iter().zip(lower);
         if colours {
-            let mut line: String =
-                pixels.map(|(&a, &b)| format!("\x1b[38;5;{};48;5;{}m▀", shade(a), shade(b))).collect();
-            line.push_str("\x1b[0m");
-            line
+            let halves = |(&a, &b)| Style::new().color256(shade(a)).on_color256(shade(b)).apply_to('▀');
+            pixels.map(|pair| halves(pair).force_styling(true).to_string()).collect()
         } else {
             pixels.map(|(&a, &b)| [' ', '░', '▒', '▓', '█'][(usize::from(a) + usize::from(b)) * 4 / 510]).collect()
         }
@@ -66,19 +48,13 @@ pub fn digit(image: &[u8; PIXELS], colours: bool) -> Vec<String> {
 }
 
 /// The nearest of the terminal's 24 shades of grey: 232 is nearly black, 255 nearly white.
-fn shade(level: u8) -> usize {
-    232 + usize::from(level) * 23 / 255
+fn shade(level: u8) -> u8 {
+    232 + (u16::from(level) * 23 / 255) as u8
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped() {
-        let shown = [0, 7, 999, 1000, 61706, 1_234_567].map(grouped);
-        assert_eq!(shown, ["0", "7", "999", "1,000", "61,706", "1,234,567"]);
-    }
 
     #[test]
     fn bars_have_eighths() {
@@ -96,6 +72,8 @@ mod tests {
         let lines = digit(&image, false);
         assert_eq!((lines.len(), lines[0].chars().count()), (14, 28));
         assert!(lines[0].starts_with("█ "));
-        assert!(digit(&image, true)[0].starts_with("\x1b[38;5;255;48;5;255m▀\x1b[38;5;232;48;5;232m▀"));
+        assert!(
+            digit(&image, true)[0].starts_with("\x1b[38;5;255m\x1b[48;5;255m▀\x1b[0m\x1b[38;5;232m\x1b[48;5;232m▀")
+        );
     }
 }

@@ -79,9 +79,13 @@ fn the_same_seed_gives_the_same_weights_for_any_number_of_threads() {
 fn scenes_are_segmented() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().to_str().unwrap();
-    let log = printed(&run("segment", &["--epochs", "1", "--scenes", "45", "--out", out]));
-    assert!(log.contains("on 500 test scenes"), "{log}");
-    assert!(folder.path().join("segment.png").exists() && folder.path().join("segment.safetensors").exists());
+    for format in ["png", "svg"] {
+        let options = ["--epochs", "1", "--scenes", "45", "--picture", format, "--out", out];
+        let log = printed(&run("segment", &options));
+        assert!(log.contains("on 500 test scenes"), "{log}");
+        assert!(folder.path().join("segment").with_extension(format).exists());
+    }
+    assert!(folder.path().join("segment.safetensors").exists());
 }
 
 #[test]
