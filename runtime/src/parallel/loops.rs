@@ -1,29 +1,11 @@
-//! A fork-join pool of threads for loops whose turns are independent.
-//!
-//! Not a work-stealing pool for everything: one loop runs at a time, handing it out takes about a microsecond, and a steady loop
-//! allocates nothing. A call from within a task, or while another thread's loop has the pool, runs where it is.
-//!
-//! **Results never depend on the number of threads.** Whoever writes a kernel cuts sums by sizes alone: into which partial sums, and the
-//! order in which these are added afterwards, may depend on lengths but not on [`threads`], and no task reads what another writes. How
-//! many whole sums a task computes may depend on it.
-//!
-//! Denormals are not flushed to zero, although they slow a loop some twentyfold: the compiler assumes the default floating-point
-//! environment, and a worker that differed from its caller would give results that depend on who ran a task.
+//! Loops whose turns several threads share: over tasks, and over chunks of slices.
 
-#[cfg(feature = "std")]
-mod pool;
-
-use core::marker::PhantomData;
 use core::ops::Range;
 
+use super::disjoint::Disjoint;
 #[cfg(feature = "std")]
-pub use pool::{threads, with_threads};
-
-/// How many threads a loop may use: one, without the feature `std`.
-#[cfg(not(feature = "std"))]
-pub fn threads() -> usize {
-    1
-}
+use super::pool;
+use super::threads;
 
 /// Calls `f(worker, i)` for every task `i` in `0..tasks`, in any order, on several threads. `worker < threads()` is the same for no two
 /// tasks that run at once. Returns when all are done; a task's panic is passed on (other tasks may then not have run).
@@ -60,16 +42,14 @@ pub fn for_each_scratch<T: Send>(scratch: &mut [T], each: usize, tasks: usize, f
     });
 }
 
-/// The `index`-th of `pieces` parts of `len` elements, as `[start, end]`: it starts at `len * index / pieces`, computed without overflow,
-/// so that lengths differ by at most one and the longer parts are spread evenly.
-pub(crate) const fn part(len: usize, pieces: usize, index: usize) -> [usize; 2] {
-    let (each, more) = (len / pieces, len % pieces);
-    [index * each + index * more / pieces, (index + 1) * each + (index + 1) * more / pieces]
-}
-
 /// The `i`-th of the pieces of `len` elements that `total` elements fall into; the last may be shorter.
 fn piece(i: usize, len: usize, total: usize) -> Range<usize> {
     i * len..((i + 1) * len).min(total)
+}
+
+/// Into how many pieces of `len` elements `total` elements fall.
+fn chunks(total: usize, len: usize) -> usize {
+    if total == 0 { 0 } else { total.div_ceil(len) }
 }
 
 /// Calls `f(i, chunk)` for chunks of `len` elements of `a`, the last of which may be shorter.
@@ -159,83 +139,3 @@ pub fn for_each_chunk_scratch<T: Send, U: Send>(
         f(i, unsafe { a.slice(piece(i, len, total)) }, scratch);
     });
 }
-
-/// How many of `items` that move `floats` floats each a task should take, for work that is bound by memory rather than by arithmetic.
-///
-/// A task moves 2^15 floats: 128 KiB, some four microseconds at 40 GB/s, beside which a fork of one microsecond is small. There are at
-/// most 256 tasks, which is plenty to share out evenly.
-pub(crate) fn items_per_task(items: usize, floats: usize) -> usize {
-    (1usize << 15).div_ceil(floats.max(1)).max(items.div_ceil(256))
-}
-
-/// Into how many tasks to cut what `most` tasks would be worth their handing out (5 µs each, say).
-///
-/// Several for each thread even out what other programs take of a processor. Where they are short, though, a thread that begins a
-/// microsecond late loses some of them to another, which then owns cache lines that in the next layer the first will want: so there are
-/// four for each thread where these take some 20 µs, and else two.
-pub(crate) fn tasks(most: usize) -> usize {
-    match threads() {
-        1 => 1,
-        threads if most >= 16 * threads => 4 * threads,
-        threads => most.clamp(1, 2 * threads),
-    }
-}
-
-fn chunks(total: usize, len: usize) -> usize {
-    if total == 0 { 0 } else { total.div_ceil(len) }
-}
-
-/// A mutable slice of which several tasks write parts that do not overlap, where chunks are not enough: columns, channel blocks.
-#[derive(Clone, Copy)]
-pub struct Disjoint<'a, T> {
-    start: *mut T,
-    len: usize,
-    borrow: PhantomData<&'a mut [T]>,
-}
-
-// SAFETY: it hands out mutable parts alone, whose not overlapping the callers of its unsafe functions vouch for.
-unsafe impl<T: Send> Send for Disjoint<'_, T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for Disjoint<'_, T> {}
-
-impl<'a, T> Disjoint<'a, T> {
-    /// Takes the slice for as long as parts may be written.
-    pub fn new(slice: &'a mut [T]) -> Self {
-        Disjoint { start: slice.as_mut_ptr(), len: slice.len(), borrow: PhantomData }
-    }
-
-    /// How many elements there are.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The elements of `range`.
-    ///
-    /// # Safety
-    /// While the part is used, nobody uses an overlapping one.
-    ///
-    /// # Panics
-    /// If `range` is not within the slice.
-    #[inline]
-    #[allow(clippy::mut_from_ref)]
-    pub unsafe fn slice(&self, range: Range<usize>) -> &'a mut [T] {
-        assert!(range.start <= range.end && range.end <= self.len, "a part outside of the slice");
-        // SAFETY: within the slice, and the caller promises that nobody else uses it.
-        unsafe { core::slice::from_raw_parts_mut(self.start.add(range.start), range.end - range.start) }
-    }
-
-    /// The first element's address, for kernels that write by pointer: what they write must be within the slice and be written by one
-    /// task alone.
-    #[inline]
-    pub fn as_ptr(&self) -> *mut T {
-        self.start
-    }
-}
-
-#[cfg(all(test, feature = "std"))]
-mod tests;
