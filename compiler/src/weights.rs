@@ -1,11 +1,13 @@
 //! Weights that are built into a program: whether a safetensors file has the tensors of the network, all of them and no others.
 //!
-//! What fits here loads at run time: `runtime/src/weights.rs` reads files with the same crate and by the same rules.
+//! What fits here loads at run time: `runtime/src/weights/` reads files with the same crate and by the same rules, and what both say of a
+//! file is in `castnet_descriptors::state_dict`.
 
 use crate::diagnostic::Diagnostic;
 use crate::shape::Shaped;
 use crate::source::Source;
 use crate::suggest::nearest;
+use castnet_descriptors::state_dict::{Prefix, batches_of, other_format};
 use safetensors::tensor::{Dtype, SafeTensors};
 use std::collections::{BTreeMap, HashSet};
 
@@ -29,7 +31,7 @@ pub fn check(path: &str, bytes: &[u8], shaped: &Shaped, source: &Source) -> Opti
     for Wanted { name, shape, layer, line } in &wanted {
         let place = format!("layer `{layer}` ({}:{line})", source.path);
         match left.remove(name.as_str()) {
-            None => missing.push(format!("{place} needs `{name}` {shape:?}, which is missing")),
+            None => missing.push((name, format!("{place} needs `{name}` {shape:?}, which is missing"))),
             Some((found, _)) if found != shape => {
                 others.push(format!("`{name}` has the shape {found:?}, but {place} needs {shape:?}"));
             }
@@ -40,8 +42,7 @@ pub fn check(path: &str, bytes: &[u8], shaped: &Shaped, source: &Source) -> Opti
     // PyTorch counts the batches that a batch norm has seen; nothing needs them.
     let known: HashSet<&str> = wanted.iter().map(|wanted| wanted.name.as_str()).collect();
     left.retain(|name, _| {
-        let layer = name.strip_suffix("num_batches_tracked");
-        !layer.is_some_and(|layer| known.contains(format!("{layer}running_mean").as_str()))
+        !batches_of(name).is_some_and(|layer| known.contains(format!("{layer}running_mean").as_str()))
     });
     let stored: HashSet<&str> = names.iter().map(String::as_str).collect();
     let absent: Vec<&Wanted> = wanted.iter().filter(|wanted| !stored.contains(wanted.name.as_str())).collect();
@@ -72,16 +73,22 @@ pub fn check(path: &str, bytes: &[u8], shaped: &Shaped, source: &Source) -> Opti
     }
     let title = format!("the tensors in {path:?} are not those of the network: {}", counts.join(", "));
     let mut diagnostic = Diagnostic::new(title);
-    for note in missing.into_iter().chain(others).chain(types).chain(unknown) {
+    let prefix = Prefix::of(names.iter().map(String::as_str), |name| known.contains(name));
+    // Without a prefix all that is in the file belongs to the network, and that is said in place of each name.
+    let (missing, unknown) = match prefix {
+        Some(Prefix(prefix)) => {
+            missing.retain(|(name, _)| !stored.contains(format!("{prefix}{name}").as_str()));
+            (missing, Vec::new())
+        }
+        None => (missing, unknown),
+    };
+    for note in missing.into_iter().map(|(_, note)| note).chain(others).chain(types).chain(unknown) {
         diagnostic = diagnostic.note(note);
     }
-    if let Some(prefix) = common_prefix(&names, &known) {
-        diagnostic = diagnostic.help(format!(
-            "every name in the file begins with `{prefix}`: save the state dict of the module that is called so, or take \
-             it off the names"
-        ));
-    }
-    Some(diagnostic)
+    Some(match prefix {
+        Some(prefix) => diagnostic.help(prefix.to_string()),
+        None => diagnostic,
+    })
 }
 
 /// A parameter or a buffer of the network.
@@ -106,27 +113,13 @@ fn wanted(shaped: &Shaped) -> Vec<Wanted> {
     wanted
 }
 
-/// `module.`, where every tensor is called `module.` and then a name that the network has.
-fn common_prefix<'a>(names: &'a [String], known: &HashSet<&str>) -> Option<&'a str> {
-    let first = names.first()?;
-    let known = |name: &str| known.contains(name) || name.ends_with("num_batches_tracked");
-    let ends = first.match_indices('.').map(|(dot, _)| &first[..=dot]);
-    ends.into_iter().find(|prefix| names.iter().all(|name| name.strip_prefix(prefix).is_some_and(known)))
-}
-
 /// What the file is instead, where its first bytes tell.
 fn not_safetensors(path: &str, bytes: &[u8], error: &safetensors::SafeTensorError) -> Diagnostic {
     let diagnostic = Diagnostic::new(format!("{path:?} is not a safetensors file: {error}"));
-    if bytes.starts_with(b"PK\x03\x04") {
-        return diagnostic.help(
-            "this looks like a file of torch.save: write it with \
-             safetensors.torch.save_file(model.state_dict(), \"model.safetensors\")",
-        );
+    match other_format(bytes) {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
     }
-    if bytes.starts_with(b"version https://git-lfs") {
-        return diagnostic.help("this is a pointer to a file in Git LFS: fetch it with `git lfs pull`");
-    }
-    diagnostic
 }
 
 #[cfg(test)]

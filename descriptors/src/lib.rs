@@ -1,4 +1,4 @@
-//! Sizes and choices of layers, which castnet's compiler and runtime share as values.
+//! Sizes and choices of layers, which castnet's compiler and runtime share as values; and what both say of weights files.
 //!
 //! The compiler works them out from a spec and writes them into generated code; the runtime's kernels take them. Each is one type, so
 //! that neither side has a copy of the other's. What is here follows from sizes alone: no buffers, no threads, no allocation.
@@ -15,6 +15,7 @@ mod linear;
 mod loss;
 mod normalization;
 mod pooling;
+pub mod state_dict;
 mod upsampling;
 
 pub use activation::{Activation, Prelu, Rrelu};

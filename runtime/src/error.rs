@@ -1,11 +1,14 @@
 //! The one error type: what went wrong in plain words, with the network, the value and both shapes.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::loss::Loss;
+use castnet_descriptors::Loss;
+use castnet_descriptors::state_dict::Prefix;
 
 /// The result of a call that may fail with an [`Error`].
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -157,6 +160,8 @@ pub enum Error {
     Format {
         /// Where the bytes came from.
         origin: String,
+        /// What the file is instead, where that can be told, and what mends it.
+        help: Option<&'static str>,
         /// What the format's reader says.
         source: Box<safetensors::SafeTensorError>,
     },
@@ -180,6 +185,8 @@ pub struct WeightsError {
     pub network: &'static str,
     /// Where the tensors came from: a path, or "bytes".
     pub origin: String,
+    /// What every name in the file begins with, where the rest is a name of the network.
+    pub prefix: Option<String>,
     /// What is wrong, one entry for each tensor.
     pub problems: Vec<WeightsProblem>,
 }
@@ -311,7 +318,10 @@ impl fmt::Display for Error {
             }
             #[cfg(feature = "std")]
             Error::Io { action, path, source } => write!(f, "cannot {action} {}: {source}", path.display()),
-            Error::Format { origin, source } => write!(f, "{origin} is not a safetensors file: {source}"),
+            Error::Format { origin, help, source } => {
+                write!(f, "{origin} is not a safetensors file: {source}")?;
+                help.map_or(Ok(()), |help| write!(f, "; {help}"))
+            }
             Error::Weights(error) => error.fmt(f),
         }
     }
@@ -330,13 +340,36 @@ impl core::error::Error for Error {
 
 impl fmt::Display for WeightsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { network, origin, problems } = self;
+        let Self { network, origin, prefix, problems } = self;
         let plural = if problems.len() == 1 { "problem" } else { "problems" };
         write!(f, "{origin} does not fit {network} ({} {plural}), nothing was loaded:", problems.len())?;
-        for problem in problems {
-            write!(f, "\n  {problem}")?;
+        let Some(prefix) = prefix else {
+            return problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"));
+        };
+        write!(f, "\n  {}", Prefix(prefix))?;
+        // Without the prefix all that is in the file belongs to the network. What is missing then is still said.
+        let others: BTreeSet<&str> = problems.iter().filter_map(WeightsProblem::unknown).collect();
+        let there = |name: &str| others.contains(format!("{prefix}{name}").as_str());
+        let rest = problems.iter().filter(|problem| problem.missing().is_some_and(|name| !there(name)));
+        rest.into_iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl WeightsProblem {
+    /// The name of a tensor that is missing.
+    pub(crate) fn missing(&self) -> Option<&str> {
+        match self {
+            Self::Missing { name, .. } => Some(name),
+            _ => None,
         }
-        Ok(())
+    }
+
+    /// The name of a tensor that is not the network's.
+    fn unknown(&self) -> Option<&str> {
+        match self {
+            Self::Unknown { name, .. } => Some(name),
+            _ => None,
+        }
     }
 }
 

@@ -1,47 +1,15 @@
-//! Files.
+//! Files, read and written whole.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::Error;
-use crate::stored::Source;
 
 /// The bytes of a file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|source| Error::Io { action: "read", path: path.to_path_buf(), source })
-}
-
-/// A file of which parts are read.
-pub(crate) struct Opened {
-    file: File,
-    path: PathBuf,
-}
-
-impl Opened {
-    pub fn new(path: &Path) -> Result<Self, Error> {
-        match File::open(path) {
-            Ok(file) => Ok(Self { file, path: path.to_path_buf() }),
-            Err(source) => Err(Error::Io { action: "read", path: path.to_path_buf(), source }),
-        }
-    }
-
-    fn said<T>(&self, result: io::Result<T>) -> Result<T, Error> {
-        result.map_err(|source| Error::Io { action: "read", path: self.path.clone(), source })
-    }
-}
-
-impl Source for Opened {
-    fn len(&mut self) -> Result<u64, Error> {
-        let length = self.file.metadata().map(|metadata| metadata.len());
-        self.said(length)
-    }
-
-    fn read(&mut self, at: u64, to: &mut [u8]) -> Result<(), Error> {
-        let result = self.file.seek(SeekFrom::Start(at)).and_then(|_| self.file.read_exact(to));
-        self.said(result)
-    }
 }
 
 /// Writes a file under another name in the same directory and renames it, so that under its own name there is always

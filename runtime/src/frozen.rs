@@ -16,9 +16,10 @@ use crate::nested::{Prediction, Sample};
 use crate::network::{Network, Pretrained};
 use crate::parallel::{self, Disjoint};
 use crate::simd::Isa;
-use crate::stored::Stored;
-use crate::tensors::Tensors;
 use crate::views::{MOST, Outputs, Views};
+#[cfg(feature = "std")]
+use crate::weights::Opened;
+use crate::weights::{Stored, Tensors};
 use crate::workspaces::Workspaces;
 
 /// What the macro knows about a network's inference program.
@@ -148,7 +149,7 @@ impl<N: Freeze> Frozen<N> {
     #[cfg(feature = "std")]
     pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let file = crate::file::Opened::new(path)?;
+        let file = Opened::new(path)?;
         Self::from_tensors(&mut Tensors::stored(Stored::open(N::INFO, Box::new(file), &path.display().to_string())?))
     }
 

@@ -3,9 +3,9 @@
 use core::fmt;
 
 pub use castnet_descriptors::Init;
+use castnet_descriptors::Loss;
 
 use crate::arena::{ArenaSize, Span};
-use crate::loss::Loss;
 
 /// Everything about a compiled network that is not code: one constant per network, written by the macro.
 ///

@@ -77,12 +77,10 @@ pub mod parallel;
 pub mod reference;
 pub mod simd;
 pub mod state;
-mod stored;
 pub mod tape;
-pub mod tensors;
 pub mod trainer;
 pub mod views;
-mod weights;
+pub mod weights;
 mod workspaces;
 
 pub use ndarray;
@@ -111,7 +109,7 @@ pub mod __private {
     pub use crate::kernels::{self, *};
     pub use crate::network::{Network, NetworkWithLoss, Pretrained, pretrained};
     pub use crate::state::State;
-    pub use crate::tensors::{Tensors, buffer, parameter};
+    pub use crate::weights::{Tensors, buffer, parameter};
     pub use crate::{Error, Loss, Result, Tape, Target};
     pub use alloc::{boxed::Box, vec::Vec};
     pub use core::convert::{AsRef, Into};

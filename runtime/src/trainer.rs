@@ -17,7 +17,7 @@ use crate::network::{Network, NetworkWithLoss};
 use crate::optim::{self, Optimizer};
 use crate::tape::{BatchedShape, Tape};
 use crate::views::Views;
-use crate::weights::{self, Numbers, Tensor, Tensors};
+use crate::weights::{self, Numbers, StateDict, Tensor};
 
 /// Trains a network: one call per step, which allocates nothing once it has seen the largest batch.
 ///
@@ -244,7 +244,7 @@ impl<N: Network, O: Optimizer> Trainer<N, O> {
     }
 
     fn restore(&mut self, bytes: &[u8], origin: &str) -> Result<(), Error> {
-        let mut tensors = Tensors::parse(bytes, origin)?;
+        let mut tensors = StateDict::parse(bytes, origin)?;
         let network = tensors.network(N::INFO, "network.");
         let floats = Some(N::INFO.parameter_count);
         let state = optim::take(&mut tensors, self.optimizer.state(), "optimizer.", floats)?;

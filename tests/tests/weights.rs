@@ -1,6 +1,6 @@
 //! Weights that are built into the program, and weights that are packed for inference straight from a file.
 
-use castnet::Frozen;
+use castnet::{Error, Frozen};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::path::Path;
 use std::{env, fs};
@@ -111,6 +111,53 @@ fn packing_from_a_file_is_freezing() {
     }
 }
 
+/// A network's file with other names.
+fn renamed(file: &[u8], name: impl Fn(&str) -> String) -> Vec<u8> {
+    let tensors = SafeTensors::deserialize(file).expect("a file");
+    safetensors::serialize(tensors.iter().map(|(old, tensor)| (name(old), tensor)), None).expect("a file")
+}
+
+/// A state dict of a module that holds the network.
+#[test]
+fn a_prefix_of_all_names_is_explained() {
+    let file = mixed().to_bytes();
+    for prefix in ["module.", "_orig_mod.", "model."] {
+        let error = Mixed::new(0).load_bytes(&renamed(&file, |name| format!("{prefix}{name}"))).expect_err("a prefix");
+        let expected = format!(
+            "bytes does not fit Mixed (34 problems), nothing was loaded:\n  every name in the file begins with `{prefix}`: save \
+             the state dict of the module that is called so, or take it off the names"
+        );
+        assert_eq!(error.to_string(), expected);
+        let Error::Weights(error) = error else { panic!("{error}") };
+        assert_eq!(error.prefix.as_deref(), Some(prefix));
+    }
+    // What would be missing without it is said too; a count of batches changes nothing.
+    let old = SafeTensors::deserialize(&file).expect("a file");
+    let count = TensorView::new(Dtype::I64, Vec::new(), &[0; 8]).expect("a tensor");
+    let kept = old.iter().filter(|(name, _)| *name != "linear1.bias");
+    let tensors = kept.map(|(name, tensor)| (format!("module.{name}"), tensor));
+    let tensors = tensors.chain([("module.batch_norm2d1.num_batches_tracked".to_string(), count)]);
+    let file = safetensors::serialize(tensors, None).expect("a file");
+    let error = Mixed::new(0).load_bytes(&file).expect_err("a prefix").to_string();
+    assert!(error.ends_with("or take it off the names\n  `linear1.bias` [7] is missing"), "{error}");
+    // Names of which one is right have no prefix.
+    let half = renamed(&mixed().to_bytes(), |name| match name {
+        "linear1.bias" => name.to_string(),
+        _ => format!("module.{name}"),
+    });
+    let error = Mixed::new(0).load_bytes(&half).expect_err("most are missing").to_string();
+    assert!(!error.contains("every name") && error.lines().count() == 33, "{error}");
+}
+
+/// A file of another format is called what it is.
+#[test]
+fn other_formats_are_told_apart() {
+    let said = |bytes: &[u8]| Mixed::new(0).load_bytes(bytes).expect_err("no safetensors").to_string();
+    assert!(said(b"PK\x03\x04 and so on").contains("; this looks like a file of torch.save: write it with"));
+    assert!(said(b"version https://git-lfs.github.com/spec/v1\n").contains("git lfs pull"));
+    assert!(!said(b"something else, and long enough").contains(';'));
+}
+
 /// What `load_bytes` of a network says of a file, `Frozen::load_bytes` says.
 #[test]
 fn a_wrong_file_is_refused_in_the_same_words() {
@@ -130,6 +177,8 @@ fn a_wrong_file_is_refused_in_the_same_words() {
         changed(7, 1),
         changed(9, b'!'),
         LeNet5::new(0).to_bytes(),
+        renamed(&file, |name| format!("module.{name}")),
+        b"PK\x03\x04 and so on".to_vec(),
         String::from_utf8_lossy(&file[..header])
             .replace("linear1.bias", "linear2.bias")
             .into_bytes()

@@ -19,7 +19,7 @@ use crate::buffer::Buffer;
 use crate::error::Error;
 #[cfg(feature = "std")]
 use crate::file;
-use crate::weights::{self, Numbers, Tensor, Tensors};
+use crate::weights::{self, Numbers, StateDict, Tensor};
 
 /// Floats of a task: 64 KiB from each of up to four buffers stay in the second-level cache, and handing a task out costs
 /// less than a tenth of its work.
@@ -159,7 +159,7 @@ pub(crate) fn tensors<'a>(state: &'a OptimizerState, prefix: &str) -> Vec<(Strin
 /// Takes an optimizer's settings and state out of a file. `like` has their names; `floats` is the length that a buffer
 /// must have, where it is known.
 pub(crate) fn take(
-    tensors: &mut Tensors<TensorView<'_>>,
+    tensors: &mut StateDict<TensorView<'_>>,
     mut like: OptimizerState,
     prefix: &str,
     floats: Option<usize>,
@@ -180,7 +180,7 @@ pub(crate) fn take(
 }
 
 fn load<O: Optimizer + ?Sized>(optimizer: &mut O, bytes: &[u8], origin: &str) -> Result<(), Error> {
-    let mut tensors = Tensors::parse(bytes, origin)?;
+    let mut tensors = StateDict::parse(bytes, origin)?;
     let state = take(&mut tensors, optimizer.state(), "", None)?;
     tensors.finish(optimizer.name())?;
     optimizer.set_state(state)

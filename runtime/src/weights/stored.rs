@@ -7,35 +7,17 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+use castnet_descriptors::state_dict::{BEGINNING, other_format};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
+use super::floats::read_floats;
+use super::piece::Piece;
+use super::source::Source;
+use super::state_dict::StateDict;
 use crate::buffer::Buffer;
 use crate::error::Error;
 use crate::info::NetworkInfo;
-use crate::tensors::Piece;
-use crate::weights::{self, read_floats};
-
-/// A file whose bytes can be had in any order.
-pub(crate) trait Source {
-    /// How many there are.
-    fn len(&mut self) -> Result<u64, Error>;
-
-    /// Fills `to` with those from `at` on, which are there.
-    fn read(&mut self, at: u64, to: &mut [u8]) -> Result<(), Error>;
-}
-
-impl Source for &[u8] {
-    fn len(&mut self) -> Result<u64, Error> {
-        Ok(<[u8]>::len(self) as u64)
-    }
-
-    fn read(&mut self, at: u64, to: &mut [u8]) -> Result<(), Error> {
-        let at = at as usize;
-        to.copy_from_slice(&self[at..at + to.len()]);
-        Ok(())
-    }
-}
 
 /// The tensors of a network in a file that has all of them and no others.
 pub(crate) struct Stored<'a> {
@@ -77,7 +59,7 @@ impl<'a> Stored<'a> {
     /// [`Error::Format`], [`Error::Weights`], and what the source says.
     pub fn open(info: &'static NetworkInfo, mut source: Box<dyn Source + 'a>, origin: &str) -> Result<Self, Error> {
         let (data, tensors) = header(source.as_mut(), origin)?;
-        let mut tensors = weights::Tensors::new(tensors, origin);
+        let mut tensors = StateDict::new(tensors, origin);
         let found = tensors.network(info, "");
         tensors.finish(info.name)?;
         let place = |(floats, tensor): (Range<usize>, Option<TensorInfo>)| {
@@ -166,14 +148,16 @@ impl<'a> Stored<'a> {
 
 /// The tensors that a file's header names, and where the first one's bytes begin.
 fn header(source: &mut dyn Source, origin: &str) -> Result<(u64, Vec<(alloc::string::String, TensorInfo)>), Error> {
-    let refused = |source| Error::Format { origin: origin.to_string(), source: Box::new(source) };
     let all = source.len()?;
-    let mut length = [0; LENGTH];
-    if all < LENGTH as u64 {
+    let mut beginning = [0; BEGINNING];
+    let beginning = &mut beginning[..all.min(BEGINNING as u64) as usize];
+    source.read(0, beginning)?;
+    let help = other_format(beginning);
+    let refused = |source| Error::Format { origin: origin.to_string(), help, source: Box::new(source) };
+    let Some(length) = beginning.first_chunk::<LENGTH>() else {
         return Err(refused(SafeTensorError::HeaderTooSmall));
-    }
-    source.read(0, &mut length)?;
-    let length = u64::from_le_bytes(length);
+    };
+    let length = u64::from_le_bytes(*length);
     if length > LONGEST_HEADER {
         return Err(refused(SafeTensorError::HeaderTooLarge));
     }

@@ -1,37 +1,10 @@
 //! The trained tensors from which the weights of an inference program are packed, one layer after the other.
 
-use core::ops::Range;
-
 use alloc::boxed::Box;
 
+use super::piece::Piece;
+use super::stored::Stored;
 use crate::error::Error;
-use crate::stored::Stored;
-
-/// A run of a network's flat parameters or buffers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// Of the parameters.
-    Parameter(Range<usize>),
-    /// Of the buffers.
-    Buffer(Range<usize>),
-}
-
-impl Piece {
-    pub(crate) fn range(&self) -> Range<usize> {
-        let (Piece::Parameter(range) | Piece::Buffer(range)) = self;
-        range.clone()
-    }
-}
-
-/// The floats `range` of the parameters.
-pub const fn parameter(range: Range<usize>) -> Piece {
-    Piece::Parameter(range)
-}
-
-/// The floats `range` of the buffers.
-pub const fn buffer(range: Range<usize>) -> Piece {
-    Piece::Buffer(range)
-}
 
 /// A network's parameters and buffers.
 #[derive(Debug)]
