@@ -1,8 +1,7 @@
 //! Measures the inference kernels: percent of the FMA peak, counting direct convolution's operations whatever the algorithm.
 //!
-//! `cargo run --release -p castnet --example kernel_bench [-- FILTER [SECONDS [COPIES]]]`, seconds of each turn. Peak and layers take
-//! turns, and the median of the ratios is printed, since the clock of a shared machine drifts. Of several copies of a convolution's
-//! weights every run takes the next: enough of them come from as far away as in a network. `CASTNET_ISA` and `CASTNET_NUM_THREADS` apply.
+//! `cargo run --release -p castnet --example kernel_bench [-- FILTER [SECONDS [COPIES]]]`. Peak and layers take turns, and the median of
+//! the ratios is printed, since the clock of a shared machine drifts. `CASTNET_ISA` and `CASTNET_NUM_THREADS` apply.
 
 use castnet::blocked::{
     Blocked, BlockedConv2d, PackedLinear, PlanarInputConv2d, Weights, depthwise, direct, linear, planar_input, winograd,
@@ -12,7 +11,22 @@ use castnet::kernels::Context;
 use castnet::kernels::activation::Activation;
 use castnet::parallel;
 use castnet::simd::{Isa, Kernel, Simd, dispatch};
+use clap::Parser;
 use std::hint::black_box;
+
+/// Measures the inference kernels in percent of the machine's peak.
+#[derive(Parser)]
+struct Options {
+    /// Only the layers in whose name this stands
+    #[arg(default_value = "")]
+    filter: String,
+    /// Seconds of each turn
+    #[arg(default_value_t = 0.005)]
+    seconds: f64,
+    /// Copies of a convolution's weights, of which every run takes the next: enough of them come from as far away as in a network
+    #[arg(default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    copies: u32,
+}
 
 /// Seconds that this thread has run: what other programs take of the machine does not count.
 #[cfg(all(unix, target_pointer_width = "64"))]
@@ -81,11 +95,8 @@ fn conv(ic: usize, oc: usize, size: usize, k: usize, stride: usize, groups: usiz
 
 fn values(len: usize) -> Buffer {
     let mut buffer = Buffer::zeroed(len);
-    let mut state = 1u32;
-    for x in buffer.iter_mut() {
-        state = state.wrapping_mul(1664525).wrapping_add(1013904223);
-        *x = (state >> 8) as f32 / (1 << 24) as f32 - 0.5;
-    }
+    let mut rng = fastrand::Rng::with_seed(1);
+    buffer.fill_with(|| rng.f32() - 0.5);
     buffer
 }
 
@@ -107,10 +118,10 @@ type FirstAlgorithm = (
     fn(&mut Context, &PlanarInputConv2d, &[f32], &[f32], &mut [f32]),
 );
 
-fn layer(filter: &str, name: &str, op: BlockedConv2d, batch: usize) -> Option<Layer> {
+fn layer(options: &Options, name: &str, op: BlockedConv2d, batch: usize) -> Option<Layer> {
     let (h, k, s) = (op.input.height, op.kernel[0], op.stride[0]);
     let title = format!("{name} {k}x{k} s{s} {}->{} @{h} batch {batch}", op.input.channels, op.output.channels);
-    if !title.contains(filter) {
+    if !title.contains(&options.filter) {
         return None;
     }
     let (packed_len, pack, run): Algorithm = match name {
@@ -126,7 +137,7 @@ fn layer(filter: &str, name: &str, op: BlockedConv2d, batch: usize) -> Option<La
     let mut input = values(op.input.sample_len() * batch);
     op.input.zero_halo(&mut input);
     let mut output = Buffer::zeroed(op.output.sample_len() * batch);
-    let copies = std::env::args().nth(3).and_then(|copies| copies.parse().ok()).unwrap_or(1).max(1);
+    let copies = options.copies as usize;
     let packed: Vec<Buffer> = (0..copies).map(|_| packed.clone()).collect();
     let mut turn = 0;
     Some(Layer {
@@ -142,9 +153,9 @@ fn layer(filter: &str, name: &str, op: BlockedConv2d, batch: usize) -> Option<La
 }
 
 /// A first layer: its algorithm's name, channels, size of the input map, kernel, stride, padding.
-fn first(filter: &str, name: &str, [ic, oc, size]: [usize; 3], [k, s, p]: [usize; 3]) -> Option<Layer> {
+fn first(options: &Options, name: &str, [ic, oc, size]: [usize; 3], [k, s, p]: [usize; 3]) -> Option<Layer> {
     let title = format!("{name} {k}x{k} s{s} {ic}->{oc} @{size} batch 1");
-    if !title.contains(filter) {
+    if !title.contains(&options.filter) {
         return None;
     }
     let out = (size + 2 * p - k) / s + 1;
@@ -177,9 +188,9 @@ fn first(filter: &str, name: &str, [ic, oc, size]: [usize; 3], [k, s, p]: [usize
 }
 
 /// A linear layer.
-fn dense(filter: &str, [inputs, outputs]: [usize; 2], rows: usize) -> Option<Layer> {
+fn dense(options: &Options, [inputs, outputs]: [usize; 2], rows: usize) -> Option<Layer> {
     let title = format!("linear {inputs}->{outputs} batch {rows}");
-    if !title.contains(filter) {
+    if !title.contains(&options.filter) {
         return None;
     }
     let op = PackedLinear { in_features: inputs, out_features: outputs, map: None, activation: Some(Activation::Relu) };
@@ -197,9 +208,8 @@ fn dense(filter: &str, [inputs, outputs]: [usize; 2], rows: usize) -> Option<Lay
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let filter = arguments.next().unwrap_or_default();
-    let seconds = arguments.next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0.005);
+    let options = Options::parse();
+    let seconds = options.seconds;
     let mut layers = vec![];
     for algorithm in ["direct", "f2", "f4"] {
         for (ic, oc, size) in [
@@ -213,33 +223,33 @@ fn main() {
             (128, 128, 7),
             (128, 128, 14),
         ] {
-            layers.extend(layer(&filter, algorithm, conv(ic, oc, size, 3, 1, 1), 1));
+            layers.extend(layer(&options, algorithm, conv(ic, oc, size, 3, 1, 1), 1));
         }
-        layers.extend(layer(&filter, algorithm, conv(512, 512, 7, 3, 1, 1), 8));
-        layers.extend(layer(&filter, algorithm, conv(256, 256, 14, 3, 1, 1), 8));
+        layers.extend(layer(&options, algorithm, conv(512, 512, 7, 3, 1, 1), 8));
+        layers.extend(layer(&options, algorithm, conv(256, 256, 14, 3, 1, 1), 8));
     }
-    layers.extend(layer(&filter, "direct", conv(64, 128, 56, 3, 2, 1), 1));
-    layers.extend(layer(&filter, "direct", conv(16, 16, 56, 3, 1, 1), 1));
-    layers.extend(layer(&filter, "direct", conv(32, 48, 32, 3, 1, 1), 1));
+    layers.extend(layer(&options, "direct", conv(64, 128, 56, 3, 2, 1), 1));
+    layers.extend(layer(&options, "direct", conv(16, 16, 56, 3, 1, 1), 1));
+    layers.extend(layer(&options, "direct", conv(32, 48, 32, 3, 1, 1), 1));
     for name in ["direct", "f2_5x5"] {
         for (ic, oc, size) in [(8, 16, 28), (16, 32, 28), (20, 50, 12), (64, 96, 17), (64, 192, 27)] {
-            layers.extend(layer(&filter, name, conv(ic, oc, size, 5, 1, 1), 1));
+            layers.extend(layer(&options, name, conv(ic, oc, size, 5, 1, 1), 1));
         }
     }
     for (ic, oc, size) in
         [(24, 144, 56), (64, 256, 56), (256, 64, 56), (512, 128, 28), (1024, 256, 14), (2048, 512, 7), (512, 2048, 7)]
     {
         let mut op = conv(ic, oc, size, 1, 1, 1);
-        layers.extend(layer(&filter, "flat", op, 1));
+        layers.extend(layer(&options, "flat", op, 1));
         op.input.halo = [1; 4];
         op.output.halo = [1; 4];
-        layers.extend(layer(&filter, "rows", op, 1));
+        layers.extend(layer(&options, "rows", op, 1));
     }
-    layers.extend(layer(&filter, "rows", conv(64, 128, 56, 1, 2, 1), 1));
+    layers.extend(layer(&options, "rows", conv(64, 128, 56, 1, 2, 1), 1));
     for (ic, oc, size) in
         [(64, 32, 6), (64, 64, 12), (256, 32, 6), (256, 256, 12), (1024, 32, 6), (16, 64, 12), (32, 32, 12)]
     {
-        layers.extend(layer(&filter, "tiny", conv(ic, oc, size, 1, 1, 1), 1));
+        layers.extend(layer(&options, "tiny", conv(ic, oc, size, 1, 1, 1), 1));
     }
 
     for (channels, size, k, s) in [
@@ -254,30 +264,30 @@ fn main() {
         (64, 7, 3, 1),
         (16, 28, 3, 2),
     ] {
-        layers.extend(layer(&filter, "depthwise", conv(channels, channels, size, k, s, channels), 1));
+        layers.extend(layer(&options, "depthwise", conv(channels, channels, size, k, s, channels), 1));
     }
     for name in ["planar", "planar f4"] {
         for (ic, oc, size) in [(1, 16, 28), (1, 64, 224), (3, 16, 64), (3, 64, 32), (3, 64, 224)] {
-            layers.extend(first(&filter, name, [ic, oc, size], [7, 2, 3]));
+            layers.extend(first(&options, name, [ic, oc, size], [7, 2, 3]));
         }
     }
-    layers.extend(first(&filter, "planar", [3, 64, 224], [3, 1, 1]));
-    layers.extend(first(&filter, "planar", [3, 32, 224], [3, 2, 1]));
-    layers.extend(first(&filter, "planar", [1, 32, 28], [3, 1, 1]));
-    layers.extend(first(&filter, "planar", [1, 6, 32], [5, 1, 0]));
+    layers.extend(first(&options, "planar", [3, 64, 224], [3, 1, 1]));
+    layers.extend(first(&options, "planar", [3, 32, 224], [3, 2, 1]));
+    layers.extend(first(&options, "planar", [1, 32, 28], [3, 1, 1]));
+    layers.extend(first(&options, "planar", [1, 6, 32], [5, 1, 0]));
     for name in ["planar", "planar f2"] {
         for (ic, oc, size) in
             [(1, 16, 28), (2, 16, 28), (3, 16, 32), (3, 64, 32), (4, 16, 14), (6, 16, 14), (6, 64, 28)]
         {
-            layers.extend(first(&filter, name, [ic, oc, size], [5, 1, 0]));
+            layers.extend(first(&options, name, [ic, oc, size], [5, 1, 0]));
         }
     }
     for rows in [1, 2, 8, 32] {
         for sizes in [[400, 120], [120, 84], [512, 1000], [1024, 1024], [4096, 1000], [4096, 4096], [25088, 4096]] {
-            layers.extend(dense(&filter, sizes, rows));
+            layers.extend(dense(&options, sizes, rows));
         }
     }
-    layers.extend(layer(&filter, "grouped", conv(128, 128, 28, 3, 1, 32), 1));
+    layers.extend(layer(&options, "grouped", conv(128, 128, 28, 3, 1, 32), 1));
 
     let isa = Isa::active();
     let threads = parallel::threads() as f64;

@@ -140,11 +140,8 @@ struct TwoInputs;
 
 /// Images without a pattern.
 fn images(shape: (usize, usize, usize, usize)) -> Array4<f32> {
-    let mut state = 1u32;
-    Array4::from_shape_simple_fn(shape, || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    })
+    let mut rng = fastrand::Rng::with_seed(1);
+    Array4::from_shape_simple_fn(shape, || 2.0 * rng.f32() - 1.0)
 }
 
 /// Parameters and losses after some steps.

@@ -50,10 +50,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     // An arena is where views of all inputs can be had for any network.
     let mut arena = Arena::new();
     arena.prepare(info.name, info.training, batch)?;
-    let mut state = 1u32;
+    let mut rng = fastrand::Rng::with_seed(1);
     for input in info.inputs {
         let [floats] = arena.get([input.training]);
-        floats.fill_with(|| random(&mut state));
+        floats.fill_with(|| random(&mut rng));
     }
     let inputs = || <<Net as Network>::Inputs<'_> as Views<'_>>::read(&arena, info.inputs, |value| value.training);
     let net = Net::new(0);
@@ -66,14 +66,14 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             median(options.seconds, || trainer.step(inputs(), &labels).map(drop))?
         } else {
             let shape: Vec<usize> = [batch].into_iter().chain(shape.iter().copied()).collect();
-            let target = ArrayD::from_shape_simple_fn(shape, || random(&mut state).abs());
+            let target = ArrayD::from_shape_simple_fn(shape, || rng.f32());
             median(options.seconds, || trainer.step(inputs(), Target::Values(target.view())).map(drop))?
         }
     } else if options.unfrozen {
         median(options.seconds, || net.forward(inputs()).map(drop))?
     } else {
         let mut net = net;
-        vary_statistics(&mut net, &mut state);
+        vary_statistics(&mut net, &mut rng);
         let model = net.freeze();
         let mut outputs = model.forward(inputs())?;
         agree(&outputs, &net.forward(inputs())?)?;
@@ -91,10 +91,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 }
 
 /// Running statistics of a batch norm as training leaves them: means about 0, variances about 1.
-fn vary_statistics(net: &mut Net, state: &mut u32) {
+fn vary_statistics(net: &mut Net, rng: &mut fastrand::Rng) {
     for buffer in Net::INFO.buffers {
         for value in &mut net.buffers_mut()[buffer.range()] {
-            *value += 0.3 * random(state);
+            *value += 0.3 * random(rng);
         }
     }
 }
@@ -140,9 +140,8 @@ impl<A: Flat, B: Flat, C: Flat> Flat for (A, B, C) {
 }
 
 /// A number between -1 and 1.
-fn random(state: &mut u32) -> f32 {
-    *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-    (*state >> 8) as f32 / (1 << 23) as f32 - 1.0
+fn random(rng: &mut fastrand::Rng) -> f32 {
+    2.0 * rng.f32() - 1.0
 }
 
 /// The median of the seconds of `f`, after two runs that do not count.

@@ -2,10 +2,11 @@
 
 use castnet::Network;
 use castnet::ndarray::{Array2, Array4, ArrayView2, ArrayView4};
+use clap::Parser;
 use safetensors::SafeTensors;
 use std::error::Error;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 
 macro_rules! networks {
     ($($name:ident $path:literal)*) => {
@@ -30,8 +31,15 @@ networks! {
     DenseNet121 "../specs/densenet121.toml"
 }
 
+/// Compares with torchvision's networks.
+#[derive(Parser)]
+struct Options {
+    /// The folder with the state dicts, inputs and outputs that `benches/torchvision/compare.py` writes
+    folder: PathBuf,
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = PathBuf::from(env::args_os().nth(1).ok_or("the folder with the state dicts is missing")?);
+    let Options { folder } = Options::parse();
     println!("{:20} {:>12} {:>14} {:>14}", "network", "parameters", "largest output", "difference");
     let agreements = [
         compare::<AlexNet>("alexnet", &folder)?,

@@ -1,19 +1,30 @@
-//! Writes random specs to a folder: `random_specs DIR COUNT [SEED [LAYERS]]`, and as many for each type of layer alone. With what `tests/golden/oracle.py` makes of
-//! them, `CASTNET_GOLDEN=DIR cargo test -p castnet-tests --test golden` holds random networks against PyTorch.
+//! Writes random specs to a folder, and as many for each type of layer alone. With what `tests/golden/oracle.py` makes of them,
+//! `CASTNET_GOLDEN=DIR cargo test -p castnet-tests --test golden` holds random networks against PyTorch.
 
 use std::path::PathBuf;
 
 use castnet_oracle::random;
+use clap::Parser;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let usage = "random_specs DIR COUNT [SEED [LAYERS]]";
-    let folder = PathBuf::from(arguments.next().ok_or(usage)?);
-    let count: u64 = arguments.next().ok_or(usage)?.parse()?;
-    let seed: u64 = arguments.next().map_or(Ok(0), |text| text.parse())?;
-    let layers: usize = arguments.next().map_or(Ok(16), |text| text.parse())?;
+/// Writes random specs to a folder.
+#[derive(Parser)]
+struct Options {
+    /// The folder; it is made if need be
+    folder: PathBuf,
+    /// How many of each kind
+    count: u64,
+    /// The seed of the first; the others' follow
+    #[arg(default_value_t = 0)]
+    seed: u64,
+    /// Layers of a network
+    #[arg(default_value_t = 16)]
+    layers: usize,
+}
+
+fn main() -> std::io::Result<()> {
+    let Options { folder, count, seed, layers } = Options::parse();
     std::fs::create_dir_all(&folder)?;
-    for seed in seed..seed + count {
+    for seed in (seed..).take(count as usize) {
         for kind in random::KINDS {
             std::fs::write(folder.join(format!("{kind}_{seed}.toml")), random::layers(kind, seed, 3))?;
         }
