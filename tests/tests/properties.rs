@@ -1,10 +1,9 @@
-//! Properties of the compiler: no text makes it panic or hang, every error points into the text, and no two values that are
+//! Properties of the compiler: no text makes it panic, every error points into the text, and no two values that are
 //! alive at once share memory.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use castnet_compiler::memory::{Place, Planned};
 use castnet_compiler::program::StorageId;
@@ -40,12 +39,7 @@ fn tomls(folder: &Path, paths: &mut Vec<PathBuf>) {
 /// Compiles a text and checks what comes of it.
 fn check(text: &str) -> Result<(), TestCaseError> {
     let source = Source::new("spec.toml", text);
-    let started = Instant::now();
-    let result = compile(&source);
-    let elapsed = started.elapsed();
-    // An unoptimised compiler takes less than a second for the largest network that ships.
-    prop_assert!(elapsed < Duration::from_secs(20), "it took {elapsed:?}");
-    match result {
+    match compile(&source) {
         Ok(compiled) => planned(&compiled),
         Err(failure) => refused(&failure, &source),
     }
