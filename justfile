@@ -48,6 +48,10 @@ properties CASES="60000":
 random-specs FOLDER COUNT="100" *ARGS:
     cargo run -p castnet-oracle --example random_specs -- {{quote(FOLDER)}} {{COUNT}} {{ARGS}}
 
+# The pool's hand-over of loops in every order that its atomics allow
+loom:
+    cargo test --manifest-path tests/loom/Cargo.toml --target-dir target/loom
+
 # Everything on another instruction set: just isa scalar
 isa NAME:
     CASTNET_ISA={{NAME}} cargo test --workspace

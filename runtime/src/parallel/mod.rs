@@ -11,7 +11,11 @@
 //! environment, and a worker that differed from its caller would give results that depend on who ran a task.
 
 mod disjoint;
+#[cfg(feature = "std")]
+mod handover;
 mod loops;
+#[cfg(feature = "std")]
+mod platform;
 #[cfg(feature = "std")]
 mod pool;
 mod tasks;
