@@ -42,10 +42,14 @@
 //! # What there is
 //!
 //! - [`Network`]: what every network can do, alone or in code that is generic over networks. The macro writes the same
-//!   functions as methods of the type.
+//!   functions as methods of the type. [`info`] is what a network says of itself: names, shapes, sizes.
 //! - [`Trainer`]: one call per step, and the state of a training in a file. [`Tape`], [`loss`] and [`optim`] are its pieces.
+//! - [`Frozen`]: a trained network as a program for inference.
+//! - [`weights`]: the files that networks are saved in and loaded from.
 //! - [`Error`]: what can go wrong at run time, in plain words.
-//! - [`kernels`], and [`mod@reference`], the same operations as plain loops, which the kernels are tested against.
+//! - [`parallel`] and [`simd`]: how many threads, and which instructions of the processor, loops use.
+//!
+//! What else is public serves generated code and the crate's own tests, is hidden here, and changes with the macro.
 //!
 //! # Features
 //!
@@ -57,31 +61,40 @@
 
 extern crate alloc;
 
-pub mod arena;
-pub mod blocked;
-pub mod buffer;
 pub mod error;
 #[cfg(feature = "std")]
 mod file;
 pub mod frozen;
-
 pub mod info;
 mod init;
-pub mod kernels;
 pub mod loss;
-pub mod nested;
-mod network;
+pub mod network;
 pub mod optim;
 pub mod parallel;
-#[cfg(feature = "std")]
-pub mod reference;
 pub mod simd;
-pub mod state;
 pub mod tape;
 pub mod trainer;
-pub mod views;
 pub mod weights;
 mod workspaces;
+
+// What generated code, our tests and benchmarks name.
+#[doc(hidden)]
+pub mod arena;
+#[doc(hidden)]
+pub mod blocked;
+#[doc(hidden)]
+pub mod buffer;
+#[doc(hidden)]
+pub mod kernels;
+#[doc(hidden)]
+pub mod nested;
+#[cfg(feature = "std")]
+#[doc(hidden)]
+pub mod reference;
+#[doc(hidden)]
+pub mod state;
+#[doc(hidden)]
+pub mod views;
 
 pub use ndarray;
 
