@@ -121,15 +121,19 @@ fn convolution(draw: &mut Draw, args: &mut Args, channels: usize, sizes: &[usize
     }
     flag(draw, args, "bias", true);
     let mode = draw.pick(&["zeros", "zeros", "zeros", "reflect", "replicate", "circular"]);
-    let kernel: Vec<usize> = sizes.iter().map(|_| draw.between(1, 4)).collect();
-    let dilation: Vec<usize> = sizes.iter().map(|_| draw.pick(&[1, 1, 1, 2, 3])).collect();
+    // Even spans with padding = "same": a border that is wider behind the input, or there alone.
+    let uneven = draw.once_in(4);
+    let (kernels, dilations): (&[usize], &[usize]) =
+        if uneven { (&[1, 2, 2, 2, 4], &[1, 1, 1, 3]) } else { (&[1, 2, 3, 4], &[1, 1, 1, 2, 3]) };
+    let kernel: Vec<usize> = sizes.iter().map(|_| draw.pick(kernels)).collect();
+    let dilation: Vec<usize> = sizes.iter().map(|_| draw.pick(dilations)).collect();
     let spans: Vec<usize> = kernel.iter().zip(&dilation).map(|(k, d)| d * (k - 1) + 1).collect();
     let most = |size: usize| match mode {
         "reflect" => size - 1,
         "circular" => size,
         _ => 4,
     };
-    let same = draw.once_in(5) && spans.iter().zip(sizes).all(|(span, &size)| span / 2 <= most(size));
+    let same = (uneven || draw.once_in(5)) && spans.iter().zip(sizes).all(|(span, &size)| span / 2 <= most(size));
     let mut padding = Vec::new();
     for (span, &size) in spans.iter().zip(sizes) {
         // As little as the window needs, and sometimes more.
