@@ -125,7 +125,8 @@ pub(crate) mod gradient {
     functions! { 2:
         // Written as "zero where y <= 0", so that NaN passes the gradient on, as PyTorch does.
         Relu |self, s, [y, g]| s.select(s.le(y, s.zero()), s.zero(), g);
-        Relu6 |self, s, [y, g]| s.select(s.or_m(s.le(y, s.zero()), s.ge(y, s.splat(6.0))), s.zero(), g);
+        // Written as "the gradient where 0 < y < 6", so that NaN does not, as PyTorch's vectors do.
+        Relu6 |self, s, [y, g]| s.select(s.gt(y, s.zero()), s.select(s.ge(y, s.splat(6.0)), s.zero(), g), s.zero());
         LeakyRelu(f32) |self, s, [x, g]| s.select(s.gt(x, s.zero()), g, s.mul(g, s.splat(self.0)));
         Elu(f32) |self, s, [x, g]| {
             let left = s.mul(s.mul(g, s.splat(self.0)), math::exp(s, x));
@@ -158,9 +159,10 @@ pub(crate) mod gradient {
             let between = s.mul(g, s.mul_add(x, s.splat(1.0 / 3.0), s.splat(0.5)));
             s.select(s.le(x, s.splat(-3.0)), s.zero(), s.select(s.ge(x, s.splat(3.0)), g, between))
         };
+        // 1 / 6 between -3 and 3; NaN is not between.
         Hardsigmoid |self, s, [x, g]| {
-            let flat = s.or_m(s.le(x, s.splat(-3.0)), s.ge(x, s.splat(3.0)));
-            s.select(flat, s.zero(), s.mul(g, s.splat(1.0 / 6.0)))
+            let below = s.select(s.ge(x, s.splat(3.0)), s.zero(), s.mul(g, s.splat(1.0 / 6.0)));
+            s.select(s.gt(x, s.splat(-3.0)), below, s.zero())
         };
     }
 }
@@ -218,6 +220,73 @@ mod tests {
         let special = [0.0, -0.0, 3.0, -3.0, 6.0, -6.0, 1e-40, -1e-40, 100.0, -100.0, 3e38, -3e38, f32::NAN];
         for op in ALL {
             check_both(op, TOLERANCE.with_special(), &special);
+        }
+    }
+
+    /// The gradients that PyTorch 2.15 gives on a CPU for vectors of these inputs (of single floats some of its NaN differ), where the
+    /// gradient of the output is 1.5, and which of them are zero whatever that is:
+    ///
+    /// ```python
+    /// x = torch.tensor([v for v in inputs for _ in range(64)], requires_grad=True)
+    /// y = module(x); y.backward(torch.full_like(y, 1.5)); x.grad[::64]
+    /// ```
+    #[test]
+    fn gradients_at_kinks_and_at_what_is_not_finite_are_pytorchs() {
+        const NAN: f32 = f32::NAN;
+        const INPUTS: [f32; 9] = [NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 3.0, -3.0, 6.0, -6.0];
+        let cases = [
+            (Activation::Relu, [1.5, 1.5, 0.0, 0.0, 0.0, 1.5, 0.0, 1.5, 0.0]),
+            (Activation::Relu6, [0.0, 0.0, 0.0, 0.0, 0.0, 1.5, 0.0, 0.0, 0.0]),
+            (Activation::LeakyRelu { negative_slope: 0.01 }, [0.015, 1.5, 0.015, 0.015, 0.015, 1.5, 0.015, 1.5, 0.015]),
+            (Activation::Elu { alpha: 0.3 }, [NAN, 1.5, 0.0, 0.45, 0.45, 1.5, 0.022_404_18, 1.5, 0.001_115_439]),
+            (
+                Activation::Sigmoid,
+                [NAN, 0.0, 0.0, 0.375, 0.375, 0.067_764_98, 0.067_764_99, 0.003_699_699, 0.003_699_764],
+            ),
+            (Activation::Tanh, [NAN, 0.0, 0.0, 1.5, 1.5, 0.014_798_97, 0.014_798_97, 3.683_544e-5, 3.683_544e-5]),
+            // At infinities PyTorch's formulas of the two Gelu are infinity times zero, NaN; these are the limits.
+            (Activation::Gelu, [NAN, 1.5, 0.0, 0.75, 0.75, 1.517_918, -0.017_918_41, 1.5, -4.470_348e-8]),
+            (Activation::GeluTanh, [NAN, 1.5, 0.0, 0.75, 0.75, 1.517_376, -0.017_376_45, 1.5, 0.0]),
+            (Activation::Silu, [NAN, NAN, NAN, 0.75, 0.75, 1.632_156, -0.132_156_2, 1.518_489, -0.018_489_65]),
+            (Activation::Hardswish, [NAN, 1.5, 0.0, 0.75, 0.75, 1.5, 0.0, 1.5, 0.0]),
+            (Activation::Hardsigmoid, [0.0, 0.0, 0.0, 0.25, 0.25, 0.0, 0.0, 0.0, 0.0]),
+        ];
+        // Alone, and as whole vectors.
+        for copies in [1, 64] {
+            let repeat = |values: &[f32]| -> Vec<f32> {
+                values.iter().flat_map(|&value| core::iter::repeat_n(value, copies)).collect()
+            };
+            let input = repeat(&INPUTS);
+            for (op, expected) in &cases {
+                let mut output = vec![f32::NAN; input.len()];
+                reference::forward(*op, &input, &mut output);
+                let saved = if op.saves_output() { &output } else { &input };
+                let upstream = vec![1.5; input.len()];
+                check(&format!("{op:?}"), TOLERANCE.with_special(), [repeat(expected)], |context, [grad_input]| {
+                    backward(context, *op, saved, &upstream, grad_input);
+                });
+                let mut plain = vec![f32::NAN; input.len()];
+                reference::backward(*op, saved, &upstream, &mut plain);
+                check(
+                    &format!("{op:?}, reference"),
+                    TOLERANCE.with_special(),
+                    [repeat(expected)],
+                    |_, [grad_input]| {
+                        grad_input.copy_from_slice(&plain);
+                    },
+                );
+                // Where these are flat, zero whatever comes from above.
+                if matches!(op, Activation::Relu | Activation::Relu6 | Activation::Hardsigmoid) {
+                    for special in [NAN, f32::INFINITY] {
+                        let flat = |slope: &f32| if *slope == 0.0 { 0.0 } else { special };
+                        let expected = repeat(&expected.each_ref().map(flat));
+                        let upstream = vec![special; input.len()];
+                        check(&format!("{op:?}"), TOLERANCE.with_special(), [expected], |context, [grad_input]| {
+                            backward(context, *op, saved, &upstream, grad_input);
+                        });
+                    }
+                }
+            }
         }
     }
 

@@ -16,7 +16,7 @@ pub fn forward(context: &mut Context, op: &Rrelu, input: &[f32], output: &mut [f
     map::map(context.isa, LeakyRelu((op.lower + op.upper) / 2.0), [input], output);
 }
 
-/// In training: `output = slopes * input`, where `slopes` takes 1 where the input is not negative (or NaN), else a number drawn
+/// In training: `output = slopes * input`, where `slopes` takes 1 where the input is positive (or NaN), else a number drawn
 /// uniformly for every element of this layer in this step.
 ///
 /// # Panics
@@ -66,7 +66,7 @@ impl Kernel for Draw<'_> {
         for (x, (y, slope)) in input.chunks(S::LANES).zip(outputs) {
             let x = s.load_partial(x);
             let drawn = s.mul_add(width, Random::uniform_lanes(s, key, start as u64), lower);
-            let v = s.select(s.lt(x, s.zero()), drawn, s.splat(1.0));
+            let v = s.select(s.le(x, s.zero()), drawn, s.splat(1.0));
             s.store_partial(v, slope);
             s.store_partial(s.mul(x, v), y);
             start += S::LANES;
@@ -79,6 +79,21 @@ mod tests {
     use super::*;
     use crate::kernels::testing::{Tolerance, check, data, straddling};
     use crate::reference::rrelu as reference;
+
+    /// As `torch.nn.RReLU` in training: at zero the slope is drawn, at NaN it is one.
+    #[test]
+    fn slopes_at_the_kink_and_at_what_is_not_finite() {
+        let op = Rrelu { lower: 0.25, upper: 0.5 };
+        for &isa in crate::kernels::testing::isas() {
+            let mut context = crate::simd::with_isa(isa, Context::new);
+            let input = [0.0, -0.0, f32::NEG_INFINITY, f32::INFINITY, f32::NAN];
+            let (mut output, mut slopes) = ([0.0; 5], [f32::NAN; 5]);
+            forward_train(&mut context, &op, 0, &input, &mut output, &mut slopes);
+            assert!(slopes[..3].iter().all(|slope| (0.25..0.5).contains(slope)), "{isa}: {slopes:?}");
+            assert_eq!(slopes[3..], [1.0; 2], "{isa}");
+            assert!(output[..2] == [0.0; 2] && output[2..4] == input[2..4] && output[4].is_nan(), "{isa}: {output:?}");
+        }
+    }
 
     #[test]
     fn agrees_with_the_reference() {

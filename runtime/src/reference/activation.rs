@@ -95,10 +95,10 @@ fn slope(op: Activation, saved: f64) -> f64 {
             }
         }
         Activation::Relu6 => {
-            if saved <= 0.0 || saved >= 6.0 {
-                0.0
-            } else {
+            if 0.0 < saved && saved < 6.0 {
                 1.0
+            } else {
+                0.0
             }
         }
         Activation::LeakyRelu { negative_slope } => {
@@ -134,10 +134,10 @@ fn slope(op: Activation, saved: f64) -> f64 {
             }
         }
         Activation::Hardsigmoid => {
-            if saved <= -3.0 || saved >= 3.0 {
-                0.0
-            } else {
+            if -3.0 < saved && saved < 3.0 {
                 1.0 / 6.0
+            } else {
+                0.0
             }
         }
     }

@@ -10,12 +10,12 @@ pub fn forward(op: &Rrelu, input: &[f32], output: &mut [f32]) {
     }
 }
 
-/// In training: `output = slopes * input` with a random slope for every negative element.
+/// In training: `output = slopes * input` with a random slope for every element that is not positive.
 pub fn forward_train(random: Random, op: &Rrelu, layer: u64, input: &[f32], output: &mut [f32], slopes: &mut [f32]) {
     let key = random.stream(layer);
     for (i, &x) in input.iter().enumerate() {
         let drawn = op.lower + (op.upper - op.lower) * Random::uniform(key, i as u64);
-        slopes[i] = if x < 0.0 { drawn } else { 1.0 };
+        slopes[i] = if x <= 0.0 { drawn } else { 1.0 };
         output[i] = slopes[i] * x;
     }
 }
@@ -41,8 +41,8 @@ mod tests {
         let mean = slopes.iter().sum::<f32>() / 1000.0;
         // The mean of 1000 has a standard deviation of 0.25 / sqrt(12 * 1000) = 0.0023.
         assert!((mean - 0.375).abs() < 0.01, "{mean}");
-        forward_train(Random::new(1), &op, 0, &[2.0, 0.0], &mut output[..2], &mut slopes[..2]);
-        assert_eq!((&slopes[..2], &output[..2]), (&[1.0, 1.0][..], &[2.0, 0.0][..]));
+        forward_train(Random::new(1), &op, 0, &[2.0, f32::INFINITY], &mut output[..2], &mut slopes[..2]);
+        assert_eq!((&slopes[..2], &output[..2]), (&[1.0, 1.0][..], &[2.0, f32::INFINITY][..]));
         forward(&op, &[-2.0, 2.0], &mut output[..2]);
         assert_eq!(output[..2], [-0.75, 2.0]);
     }
