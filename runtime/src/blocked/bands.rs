@@ -1,6 +1,8 @@
 //! How the kernels that take one channel for one channel cut their work: rows of every block of every sample.
 
-use crate::parallel;
+use super::rows::RowsMut;
+use super::values::{BLOCK, Blocked};
+use crate::parallel::{self, Disjoint};
 
 /// Floats that a task should move: 128 KiB, some 3 µs from the second cache, beside which handing out a task is little.
 const TASK: usize = 32 * 1024;
@@ -48,6 +50,42 @@ impl Bands {
                     f(sample, block, rows);
                 }
             }
+        });
+    }
+}
+
+impl Bands {
+    /// Calls `f` for every band of a value in `output`, with its rows to write: its sample, its block, its first row.
+    ///
+    /// # Panics
+    /// When these are not the value's bands.
+    pub fn write(&self, value: &Blocked, output: &mut [f32], f: impl Fn([usize; 3], RowsMut) + Sync) {
+        let [samples, height, blocks] = self.sizes;
+        assert!(samples * value.sample_len() == output.len() && [height, blocks] == [value.height, value.blocks()]);
+        let output = Disjoint::new(output);
+        self.for_each(|sample, block, rows| {
+            // SAFETY: every row of every block is met once.
+            let to = unsafe { RowsMut::of(value, output, [sample, block], rows, [0, value.width]) };
+            f([sample, block, rows[0]], to);
+        });
+    }
+
+    /// As [`Bands::write`], where what is written is planar: the rows of a band in each of its block's channels, of which the value has
+    /// [`BLOCK`](super::BLOCK) or fewer.
+    ///
+    /// # Panics
+    /// When these are not the bands of a value of that size.
+    pub fn write_planes(&self, value: &Blocked, output: &mut [f32], f: impl Fn([usize; 3], RowsMut) + Sync) {
+        let [samples, height, blocks] = self.sizes;
+        let plane = value.height * value.width;
+        assert!(samples * value.channels * plane == output.len() && [height, blocks] == [value.height, value.blocks()]);
+        let output = Disjoint::new(output);
+        self.for_each(|sample, block, rows| {
+            let start = (sample * value.channels + block * BLOCK) * plane + rows[0] * value.width;
+            let (count, planes) = ([rows[1] - rows[0], value.width], [value.block_channels(block), plane]);
+            // SAFETY: every row of every block is met once, and a channel is of one block.
+            let to = unsafe { RowsMut::plain(output, start, count, planes, value.width) };
+            f([sample, block, rows[0]], to);
         });
     }
 }

@@ -35,6 +35,7 @@ mod epilogue;
 mod folding;
 pub mod linear;
 mod maps;
+mod rows;
 #[cfg(all(test, feature = "std"))]
 mod testing;
 mod unroll;

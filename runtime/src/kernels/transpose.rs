@@ -52,21 +52,27 @@ unsafe fn block<S: Simd>(
             *v = unsafe { simd.load_ptr_partial(from.add(i * from_stride), cols) };
         }
     }
-    // Interleaving rows i and i + LANES / 2 moves the top bit of the row's number to the bottom of the column's: as many times as there
-    // are bits, and the two have changed places.
-    let mut bits = S::LANES;
-    while bits > 1 {
-        let before = v;
-        for i in 0..S::LANES / 2 {
-            (v[2 * i], v[2 * i + 1]) = simd.interleave(before[i], before[i + S::LANES / 2]);
-        }
-        bits /= 2;
-    }
+    transpose_square(simd, &mut v);
     for (j, v) in v.iter().enumerate().take(S::LANES) {
         if j < cols {
             // SAFETY: the caller's promise for row j of the result.
             unsafe { simd.store_ptr_partial(*v, to.add(j * to_stride), rows) };
         }
+    }
+}
+
+/// Transposes the first `LANES` vectors.
+#[inline(always)]
+pub(crate) fn transpose_square<S: Simd>(simd: S, v: &mut [S::V; 16]) {
+    // Interleaving rows i and i + LANES / 2 moves the top bit of the row's number to the bottom of the column's: as many times as there
+    // are bits, and the two have changed places.
+    let mut bits = S::LANES;
+    while bits > 1 {
+        let before = *v;
+        for i in 0..S::LANES / 2 {
+            (v[2 * i], v[2 * i + 1]) = simd.interleave(before[i], before[i + S::LANES / 2]);
+        }
+        bits /= 2;
     }
 }
 

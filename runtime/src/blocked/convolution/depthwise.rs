@@ -9,6 +9,7 @@ use crate::blocked::BlockedConv2d;
 use crate::blocked::bands::Bands;
 use crate::blocked::epilogue::Epilogue;
 use crate::blocked::folding::Weights;
+use crate::blocked::rows::RowsMut;
 use crate::blocked::unroll::unroll;
 use crate::kernels::Context;
 use crate::parallel::Disjoint;
@@ -125,10 +126,8 @@ impl Planes<'_> {
         // SAFETY: the caller's promise.
         unsafe {
             band.run(isa);
-            if !self.epilogue.is_finished() {
-                let start = self.output.as_ptr().add(sample * to.sample_len());
-                self.epilogue.finish(isa, to, start, block, rows, [0, to.width]);
-            }
+            let rows = RowsMut::of(to, self.output, [sample, block], rows, [0, to.width]);
+            self.epilogue.finish(isa, rows, to.block_channels(block));
         }
     }
 }

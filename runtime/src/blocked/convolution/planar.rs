@@ -9,6 +9,7 @@ use super::padded::copy_rows;
 use crate::blocked::epilogue::Epilogue;
 use crate::blocked::folding::Weights;
 use crate::blocked::maps::pool2x2::{self, Pool2x2};
+use crate::blocked::rows::RowsMut;
 use crate::blocked::unroll::unroll;
 use crate::kernels::Context;
 use crate::kernels::activation::Activation;
@@ -158,22 +159,24 @@ pub fn run(context: &mut Context, op: &PlanarConv2d, input: &[f32], packed: &[f3
         let first = rows[0] * factor * op.stride[0];
         copy_rows(op.input, op.padding, &input[index * sample..][..sample], first, reach, copy);
         let [channels, height, width] = op.output;
-        // SAFETY: every task has rows of its own.
-        let result = unsafe { output.as_ptr().add(index * result + rows[0] * width) };
+        let start = index * result + rows[0] * width;
         let rows = rows[1] - rows[0];
-        let (output, channel_len) = match op.pool {
-            Some(_) => (convolved.as_mut_ptr(), rows * factor * op.width()),
-            None => (result, height * width),
+        let (buffer, first, channel_len) = match op.pool {
+            Some(_) => (Disjoint::new(convolved), 0, rows * factor * op.width()),
+            None => (output, start, height * width),
         };
         let clamp = epilogue.clamp;
-        PlanarRows { op, copy, packed, output, channel_len, rows: rows * factor, clamp }.run(isa);
-        // SAFETY: the band's rows, which follow each other within a channel; and those of the output, which are ours.
+        // SAFETY: every task has rows of its own, which follow each other within a channel; so has it of the output, pooled or not.
         unsafe {
-            epilogue.finish_plain(isa, output, channels, channel_len, rows * factor * op.width());
+            let to = buffer.as_ptr().add(first);
+            PlanarRows { op, copy, packed, output: to, channel_len, rows: rows * factor, clamp }.run(isa);
+            let convolved = RowsMut::plain(buffer, first, [channels, channel_len], [1, 0], rows * factor * op.width());
+            epilogue.finish_plain(isa, convolved);
             if let Some(pool) = op.pool {
+                let result = output.as_ptr().add(start);
                 for channel in 0..channels {
                     let rows = pool2x2::PooledPairs {
-                        from: output.add(channel * channel_len),
+                        from: to.add(channel * channel_len),
                         from_row: op.width(),
                         to: result.add(channel * height * width),
                         to_row: width,

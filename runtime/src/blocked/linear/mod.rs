@@ -17,6 +17,7 @@ mod stream;
 use crate::blocked::BLOCK;
 use crate::blocked::epilogue::Epilogue;
 use crate::blocked::folding::Weights;
+use crate::blocked::rows::RowsMut;
 use crate::kernels::Context;
 use crate::kernels::activation::Activation;
 use crate::parallel::Disjoint;
@@ -160,11 +161,11 @@ impl Layer<'_> {
         }
         let out = self.op.out_features;
         let columns = blocks.map(|block| (block * BLOCK).min(out));
-        // SAFETY: the caller's promise; they lie in the output.
-        unsafe {
-            let start = self.output.as_ptr().add(rows[0] * out + columns[0]);
-            self.epilogue.finish_plain(self.isa, start, rows[1] - rows[0], out, columns[1] - columns[0]);
-        }
+        let start = rows[0] * out + columns[0];
+        // SAFETY: the caller's promise.
+        let rows =
+            unsafe { RowsMut::plain(self.output, start, [rows[1] - rows[0], out], [1, 0], columns[1] - columns[0]) };
+        self.epilogue.finish_plain(self.isa, rows);
     }
 }
 

@@ -1,11 +1,11 @@
 //! Activations of blocked values that nothing before them takes in.
 
 use crate::blocked::bands::Bands;
-use crate::blocked::epilogue::{ActivationRows, apply};
+use crate::blocked::epilogue::apply;
+use crate::blocked::rows::Rows;
 use crate::blocked::{BLOCK, Blocked};
 use crate::kernels::Context;
 use crate::kernels::activation::Activation;
-use crate::parallel::Disjoint;
 
 /// An activation, pixel by pixel.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,23 +24,9 @@ pub struct BlockedActivation {
 /// When the values' sizes differ or a slice is no whole number of samples.
 pub fn run(context: &mut Context, op: &BlockedActivation, input: &[f32], output: &mut [f32]) {
     let batch = op.input.same_size(&op.output, input.len(), output.len());
-    let (from, to) = (&op.input, &op.output);
-    let isa = context.isa;
-    let output = Disjoint::new(output);
-    Bands::new(batch, to.blocks(), to.height, 2 * to.width * BLOCK).for_each(|sample, block, rows| {
-        let band = ActivationRows {
-            from: input[sample * from.sample_len() + from.offset(block, rows[0], 0)..].as_ptr(),
-            from_row: from.row_len(),
-            // SAFETY: within the sample.
-            to: unsafe { output.as_ptr().add(sample * to.sample_len() + to.offset(block, rows[0], 0)) },
-            to_row: to.row_len(),
-            rows: rows[1] - rows[0],
-            pixels: to.width,
-            lanes: (to.channels - block * BLOCK).min(BLOCK),
-            tail: 0,
-        };
-        // SAFETY: rows of both, the output's being the task's.
-        unsafe { apply(isa, op.activation, band) };
+    let (isa, to) = (context.isa, &op.output);
+    Bands::new(batch, to.blocks(), to.height, 2 * to.width * BLOCK).write(to, output, |band, rows| {
+        apply(isa, op.activation, Some(Rows::of(&op.input, input, band)), rows, to.block_channels(band[1]));
     });
 }
 

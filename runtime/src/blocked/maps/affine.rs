@@ -3,10 +3,10 @@
 use crate::blocked::bands::Bands;
 use crate::blocked::epilogue::Epilogue;
 use crate::blocked::folding::BatchNorm;
+use crate::blocked::rows::{Rows, RowsMut};
 use crate::blocked::{BLOCK, Blocked};
 use crate::kernels::Context;
 use crate::kernels::activation::Activation;
-use crate::parallel::Disjoint;
 use crate::simd::{Kernel, Simd, dispatch};
 
 /// A batch norm in evaluation mode, with its activation.
@@ -47,63 +47,44 @@ pub fn pack(op: &BlockedAffine, norm: &BatchNorm, packed: &mut [f32]) {
 pub fn run(context: &mut Context, op: &BlockedAffine, input: &[f32], packed: &[f32], output: &mut [f32]) {
     let batch = op.input.same_size(&op.output, input.len(), output.len());
     assert_eq!(packed.len(), packed_len(op), "floats of the packed weights");
-    let (from, to) = (&op.input, &op.output);
-    let isa = context.isa;
+    let (isa, to) = (context.isa, &op.output);
     let epilogue = Epilogue::new(op.activation);
-    let output = Disjoint::new(output);
-    Bands::new(batch, to.blocks(), to.height, 2 * to.width * BLOCK).for_each(|sample, block, rows| {
-        let start = sample * from.sample_len() + from.offset(block, rows[0], 0);
-        let band = AffineRows {
-            input: input[start..].as_ptr(),
-            input_row: from.row_len(),
-            // SAFETY: within the sample.
-            output: unsafe { output.as_ptr().add(sample * to.sample_len() + to.offset(block, rows[0], 0)) },
-            output_row: to.row_len(),
-            rows: rows[1] - rows[0],
-            width: to.width,
-            factors: &packed[block * BLOCK..][..BLOCK],
-            addends: &packed[(to.blocks() + block) * BLOCK..][..BLOCK],
-            clamp: epilogue.clamp,
-        };
-        dispatch(isa, band);
-        // SAFETY: a sample of the output, of which these rows are the task's.
-        unsafe {
-            let sample = output.as_ptr().add(sample * to.sample_len());
-            epilogue.finish(isa, to, sample, block, rows, [0, to.width]);
-        }
+    let (factors, addends) = packed.split_at(to.blocks() * BLOCK);
+    Bands::new(batch, to.blocks(), to.height, 2 * to.width * BLOCK).write(to, output, |band, mut rows| {
+        let [factors, addends] = [factors, addends].map(|values| &values[band[1] * BLOCK..][..BLOCK]);
+        dispatch(
+            isa,
+            Affine { from: Rows::of(&op.input, input, band), to: &mut rows, factors, addends, clamp: epilogue.clamp },
+        );
+        epilogue.finish(isa, rows, to.block_channels(band[1]));
     });
 }
 
-/// Rows of one block. Only [`run`] makes one, with pointers to the first pixel of as many rows, and no two with the same outputs.
-struct AffineRows<'a> {
-    input: *const f32,
-    input_row: usize,
-    output: *mut f32,
-    output_row: usize,
-    rows: usize,
-    width: usize,
+/// Rows of one block.
+struct Affine<'a, 'b> {
+    from: Rows<'a>,
+    to: &'a mut RowsMut<'b>,
+    /// One for each lane.
     factors: &'a [f32],
     addends: &'a [f32],
     clamp: Option<[f32; 2]>,
 }
 
-impl Kernel for AffineRows<'_> {
+impl Kernel for Affine<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let [low, high] = self.clamp.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]).map(|limit| simd.splat(limit));
-        for lane in (0..BLOCK).step_by(S::LANES) {
-            let (factor, addend) = (simd.load(&self.factors[lane..]), simd.load(&self.addends[lane..]));
-            for row in 0..self.rows {
-                for pixel in 0..self.width {
-                    // SAFETY: pixels of both.
-                    unsafe {
-                        let x = simd.load_ptr(self.input.add(row * self.input_row + pixel * BLOCK + lane));
-                        // The second operand is what a NaN leaves: it stays NaN.
-                        let y = simd.min(high, simd.max(low, simd.mul_add(x, factor, addend)));
-                        simd.store_ptr(y, self.output.add(row * self.output_row + pixel * BLOCK + lane));
-                    }
+        let Affine { from, to, factors, addends, clamp } = self;
+        let [low, high] = clamp.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]).map(|limit| simd.splat(limit));
+        for row in 0..to.count() {
+            let pixels = to.row(row).chunks_exact_mut(BLOCK).zip(from.row(row).chunks_exact(BLOCK));
+            for (to, from) in pixels {
+                for lane in (0..BLOCK).step_by(S::LANES) {
+                    let [x, factor, addend] = [from, factors, addends].map(|values| simd.load(&values[lane..]));
+                    // The second operand is what a NaN leaves: it stays NaN.
+                    let y = simd.min(high, simd.max(low, simd.mul_add(x, factor, addend)));
+                    simd.store(y, &mut to[lane..]);
                 }
             }
         }

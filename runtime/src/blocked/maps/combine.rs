@@ -2,11 +2,11 @@
 
 use crate::blocked::bands::Bands;
 use crate::blocked::epilogue::Epilogue;
+use crate::blocked::rows::{Rows, RowsMut};
 use crate::blocked::{BLOCK, Blocked};
 use crate::kernels::Context;
 use crate::kernels::activation::Activation;
-use crate::parallel::Disjoint;
-use crate::simd::{Isa, Kernel, Simd, dispatch};
+use crate::simd::{Kernel, Simd, dispatch};
 
 /// Values that are added or multiplied pixel by pixel, with an activation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,116 +41,103 @@ pub fn run(context: &mut Context, op: &BlockedCombine, inputs: &[&[f32]], output
     }
     let isa = context.isa;
     let epilogue = Epilogue::new(op.activation);
-    let output = Disjoint::new(output);
     let moved = (op.inputs.len() + 1) * to.width * BLOCK;
-    Bands::new(batch, to.blocks(), to.height, moved).for_each(|sample, block, rows| {
+    Bands::new(batch, to.blocks(), to.height, moved).write(to, output, |[sample, block, first], mut rows| {
         let operand = |index: usize| {
             let value = &op.inputs[index];
-            let stride = |size: usize, stride: usize| if size == 1 { 0 } else { stride };
-            let row = stride(value.height, value.row_len());
-            let start = sample * value.sample_len() + value.offset(block, 0, 0) + rows[0] * row;
-            Operand { start: inputs[index][start..].as_ptr(), row, pixel: stride(value.width, BLOCK) }
+            let first = if value.height == 1 { 0 } else { first };
+            Operand {
+                rows: Rows::of(value, inputs[index], [sample, block, first]),
+                spread: [value.height == 1, value.width == 1],
+            }
         };
-        // SAFETY: within the sample.
-        let start = unsafe { output.as_ptr().add(sample * to.sample_len() + to.offset(block, rows[0], 0)) };
-        let so_far = Operand { start: start.cast_const(), row: to.row_len(), pixel: BLOCK };
         // Two at a time: the sums so far are in the first cache.
-        let count = inputs.len();
-        for index in 1.min(count - 1)..count {
-            let band = CombinedRows {
-                left: if index <= 1 { operand(0) } else { so_far },
-                right: operand(index),
-                how: match (count, op.product) {
-                    (1, _) => How::Copy,
-                    (_, false) => How::Sum,
-                    (_, true) => How::Product,
-                },
-                output: start,
-                output_row: to.row_len(),
-                rows: rows[1] - rows[0],
-                width: to.width,
-                clamp: if index + 1 == count { epilogue.clamp } else { None },
-            };
-            band.dispatch(isa);
+        let last = inputs.len() - 1;
+        for index in 1.min(last)..=last {
+            let clamp = if index == last { epilogue.clamp } else { None };
+            let left = (index == 1).then(|| operand(0));
+            let to = &mut rows;
+            match (last, op.product) {
+                (0, _) => dispatch(isa, Combine::<COPY> { left, right: operand(index), to, clamp }),
+                (_, false) => dispatch(isa, Combine::<SUM> { left, right: operand(index), to, clamp }),
+                (_, true) => dispatch(isa, Combine::<PRODUCT> { left, right: operand(index), to, clamp }),
+            }
         }
-        // SAFETY: a sample of the output, of which these rows are the task's.
-        unsafe {
-            let sample = output.as_ptr().add(sample * to.sample_len());
-            epilogue.finish(isa, to, sample, block, rows, [0, to.width]);
-        }
+        epilogue.finish(isa, rows, to.block_channels(block));
     });
 }
 
-/// One side of a sum or product: its first pixel and its strides, 0 where it is broadcast.
+/// One side of a sum or product.
 #[derive(Clone, Copy)]
-struct Operand {
-    start: *const f32,
-    row: usize,
-    pixel: usize,
+struct Operand<'a> {
+    rows: Rows<'a>,
+    /// Whether one row, and one pixel of a row, stands for all.
+    spread: [bool; 2],
 }
 
-#[derive(Clone, Copy)]
-enum How {
-    Sum,
-    Product,
-    /// The right side alone.
-    Copy,
-}
+impl<'a> Operand<'a> {
+    #[inline(always)]
+    fn row(&self, index: usize) -> &'a [f32] {
+        self.rows.row(if self.spread[0] { 0 } else { index })
+    }
 
-/// Rows of one block. Only [`run`] makes one, of pixels that both sides and the output have, and no two with the same outputs.
-struct CombinedRows {
-    left: Operand,
-    right: Operand,
-    how: How,
-    output: *mut f32,
-    output_row: usize,
-    rows: usize,
-    width: usize,
-    clamp: Option<[f32; 2]>,
-}
-
-impl CombinedRows {
-    fn dispatch(self, isa: Isa) {
-        match self.how {
-            How::Sum => dispatch(isa, Combine::<SUM>(self)),
-            How::Product => dispatch(isa, Combine::<PRODUCT>(self)),
-            How::Copy => dispatch(isa, Combine::<COPY>(self)),
-        }
+    /// From a pixel to the next.
+    #[inline(always)]
+    fn stride(&self) -> usize {
+        if self.spread[1] { 0 } else { BLOCK }
     }
 }
 
 const SUM: u8 = 0;
 const PRODUCT: u8 = 1;
+/// The right side alone.
 const COPY: u8 = 2;
 
-struct Combine<const HOW: u8>(CombinedRows);
+/// Rows of one block. Without a left side, what is in `to` is it.
+struct Combine<'a, 'b, const HOW: u8> {
+    left: Option<Operand<'a>>,
+    right: Operand<'a>,
+    to: &'a mut RowsMut<'b>,
+    clamp: Option<[f32; 2]>,
+}
 
-impl<const HOW: u8> Kernel for Combine<HOW> {
+impl<const HOW: u8> Kernel for Combine<'_, '_, HOW> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let CombinedRows { left, right, output, output_row, rows, width, clamp, .. } = self.0;
+        let Combine { left, right, to, clamp } = self;
         let [low, high] = clamp.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]).map(|limit| simd.splat(limit));
-        for row in 0..rows {
-            // SAFETY: pixels of both sides and of the output.
-            unsafe {
-                let mut a = left.start.wrapping_add(row * left.row);
-                let mut b = right.start.wrapping_add(row * right.row);
-                let to = output.add(row * output_row);
-                for pixel in 0..width {
+        for index in 0..to.count() {
+            let to = to.row(index);
+            let b = right.row(index);
+            let finish = |a: S::V, b: S::V| {
+                let y = match HOW {
+                    SUM => simd.add(a, b),
+                    PRODUCT => simd.mul(a, b),
+                    _ => b,
+                };
+                // The second operand is what a NaN leaves: it stays NaN.
+                simd.min(high, simd.max(low, y))
+            };
+            let (mut at_a, mut at_b) = (0, 0);
+            if let Some(left) = &left {
+                let a = left.row(index);
+                for to in to.chunks_exact_mut(BLOCK) {
+                    let (a, b) = (&a[at_a..at_a + BLOCK], &b[at_b..at_b + BLOCK]);
                     for lane in (0..BLOCK).step_by(S::LANES) {
-                        let y = simd.load_ptr(b.add(lane));
-                        let y = match HOW {
-                            SUM => simd.add(simd.load_ptr(a.add(lane)), y),
-                            PRODUCT => simd.mul(simd.load_ptr(a.add(lane)), y),
-                            _ => y,
-                        };
-                        // The second operand is what a NaN leaves: it stays NaN.
-                        let y = simd.min(high, simd.max(low, y));
-                        simd.store_ptr(y, to.add(pixel * BLOCK + lane));
+                        simd.store(finish(simd.load(&a[lane..]), simd.load(&b[lane..])), &mut to[lane..]);
                     }
-                    (a, b) = (a.wrapping_add(left.pixel), b.wrapping_add(right.pixel));
+                    (at_a, at_b) = (at_a + left.stride(), at_b + right.stride());
+                }
+            } else {
+                for to in to.chunks_exact_mut(BLOCK) {
+                    let b = &b[at_b..at_b + BLOCK];
+                    for lane in (0..BLOCK).step_by(S::LANES) {
+                        let a = if HOW == COPY { simd.zero() } else { simd.load(&to[lane..]) };
+                        simd.store(finish(a, simd.load(&b[lane..])), &mut to[lane..]);
+                    }
+                    at_b += right.stride();
                 }
             }
         }

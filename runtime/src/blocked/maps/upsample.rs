@@ -3,9 +3,9 @@
 use super::on_blocked::OnBlocked;
 use crate::blocked::BLOCK;
 use crate::blocked::bands::Bands;
+use crate::blocked::rows::{Rows, RowsMut};
 use crate::kernels::Context;
 use crate::kernels::upsample::{Table, Upsample, is_nearest, tables_len, write_tables};
-use crate::parallel::Disjoint;
 use crate::simd::{Kernel, Simd, dispatch};
 
 /// Every output is the nearest input pixel, or a weighted sum of two by two, as `torch.nn.Upsample`.
@@ -14,70 +14,59 @@ use crate::simd::{Kernel, Simd, dispatch};
 /// When the sizes do not agree, or a slice is no whole number of samples.
 pub fn run(context: &mut Context, op: &OnBlocked<Upsample>, input: &[f32], output: &mut [f32]) {
     let batch = op.check([op.layer.input, op.layer.output], input.len(), output.len());
-    let (from, to) = (&op.input, &op.output);
+    let to = &op.output;
     let isa = context.isa;
     let nearest = is_nearest(&op.layer);
     let tables = write_tables(&op.layer, context.scratch(tables_len(&op.layer)));
-    let output = Disjoint::new(output);
-    Bands::new(batch, to.blocks(), to.height, 2 * to.width * BLOCK).for_each(|sample, block, rows| {
-        let band = UpsampledRows {
-            tables,
-            nearest,
-            input: input[sample * from.sample_len() + from.offset(block, 0, 0)..].as_ptr(),
-            input_row: from.row_len(),
-            // SAFETY: within the sample.
-            output: unsafe { output.as_ptr().add(sample * to.sample_len() + to.offset(block, 0, 0)) },
-            output_row: to.row_len(),
-            rows,
-            width: to.width,
-        };
-        dispatch(isa, band);
-    });
+    Bands::new(batch, to.blocks(), to.height, 2 * to.width * BLOCK).write(
+        to,
+        output,
+        |[sample, block, first], rows| {
+            dispatch(
+                isa,
+                Upsampled { tables, nearest, from: Rows::of(&op.input, input, [sample, block, 0]), to: rows, first },
+            );
+        },
+    );
 }
 
-/// Rows of one block. Only [`run`] makes one, with pointers to pixel (0, 0) of blocks of these sizes, and no two with the same outputs.
-struct UpsampledRows<'a> {
+/// Rows of one block, from `first` on.
+struct Upsampled<'a, 'b> {
+    /// What rows and columns take from.
     tables: [Table<'a>; 2],
     nearest: bool,
-    input: *const f32,
-    input_row: usize,
-    output: *mut f32,
-    output_row: usize,
-    rows: [usize; 2],
-    width: usize,
+    /// All rows of the block.
+    from: Rows<'a>,
+    to: RowsMut<'b>,
+    first: usize,
 }
 
-impl Kernel for UpsampledRows<'_> {
+impl Kernel for Upsampled<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let [rows, columns] = self.tables;
-        for y in self.rows[0]..self.rows[1] {
-            let row = rows.at(y);
-            // SAFETY: sources are rows of the input.
-            let (above, below) =
-                unsafe { (self.input.add(row.first * self.input_row), self.input.add(row.second * self.input_row)) };
+        let Upsampled { tables: [rows, columns], nearest, from, mut to, first } = self;
+        for index in 0..to.count() {
+            let row = rows.at(first + index);
+            let (above, below) = (from.row(row.first), from.row(row.second));
             let [above_share, below_share] = [1.0 - row.weight, row.weight].map(|share| simd.splat(share));
-            for x in 0..self.width {
+            for (x, to) in to.row(index).chunks_exact_mut(BLOCK).enumerate() {
                 let column = columns.at(x);
-                // SAFETY: sources are pixels of the input, and (y, x) one of the output.
-                unsafe {
-                    let to = self.output.add(y * self.output_row + x * BLOCK);
-                    let (left, right) = (column.first * BLOCK, column.second * BLOCK);
-                    let [left_share, right_share] = [1.0 - column.weight, column.weight].map(|share| simd.splat(share));
-                    for lane in (0..BLOCK).step_by(S::LANES) {
-                        if self.nearest {
-                            simd.store_ptr(simd.load_ptr(above.add(left + lane)), to.add(lane));
-                            continue;
-                        }
-                        let blend = |row: *const f32| {
-                            let [left, right] = [left, right].map(|at| simd.load_ptr(row.add(at + lane)));
-                            simd.mul_add(right, right_share, simd.mul(left, left_share))
-                        };
-                        let y = simd.mul_add(blend(below), below_share, simd.mul(blend(above), above_share));
-                        simd.store_ptr(y, to.add(lane));
-                    }
+                let [left, right] = [column.first, column.second].map(|column| column * BLOCK..(column + 1) * BLOCK);
+                if nearest {
+                    simd.block_store(simd.block_load(&above[left]), to);
+                    continue;
+                }
+                let [left_share, right_share] = [1.0 - column.weight, column.weight].map(|share| simd.splat(share));
+                let sides = [&above[left.clone()], &above[right.clone()], &below[left], &below[right]];
+                for lane in (0..BLOCK).step_by(S::LANES) {
+                    let [above_left, above_right, below_left, below_right] =
+                        sides.map(|pixel| simd.load(&pixel[lane..]));
+                    let above = simd.mul_add(above_right, right_share, simd.mul(above_left, left_share));
+                    let below = simd.mul_add(below_right, right_share, simd.mul(below_left, left_share));
+                    let y = simd.mul_add(below, below_share, simd.mul(above, above_share));
+                    simd.store(y, &mut to[lane..]);
                 }
             }
         }

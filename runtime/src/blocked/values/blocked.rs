@@ -8,7 +8,8 @@
 //! Three rules hold for every value and every kernel of [`crate::blocked`]:
 //!
 //! - a kernel writes the whole interior of its output (all rows, columns and blocks) and nothing else;
-//! - the lanes of the last block past the last channel hold zeros in the interior (kernels write them as zeros);
+//! - the lanes of the last block past the last channel hold zeros in the interior (kernels write them as zeros; where a convolution's
+//!   input is not finite they may become NaN, and no kernel reads them into a channel);
 //! - the halo holds what its readers expect, zeros for ordinary padding: whoever owns the buffer writes it, once when no other value
 //!   shares the memory or before each run otherwise ([`Blocked::zero_halo`]).
 
@@ -53,6 +54,12 @@ impl Blocked {
     /// Blocks of the value: `ceil(channels / 16)`.
     pub const fn blocks(&self) -> usize {
         self.channels.div_ceil(BLOCK)
+    }
+
+    /// Channels of a block: fewer than 16 in the last one perhaps.
+    pub(crate) const fn block_channels(&self, block: usize) -> usize {
+        let left = self.channels - block * BLOCK;
+        if left < BLOCK { left } else { BLOCK }
     }
 
     /// Floats from one row to the next.

@@ -1,9 +1,9 @@
 //! Concatenation of blocked values along the channels, where they do not already lie beside each other.
 
 use crate::blocked::bands::Bands;
+use crate::blocked::rows::{Rows, RowsMut};
 use crate::blocked::{BLOCK, Blocked};
 use crate::kernels::Context;
-use crate::parallel::Disjoint;
 use crate::simd::{Kernel, Simd, dispatch};
 
 /// Values whose channels follow one another in the output.
@@ -67,78 +67,46 @@ pub fn run(context: &mut Context, op: &BlockedConcat, inputs: &[&[f32]], output:
     }
     assert_eq!(channels, to.channels, "inputs and output have different numbers of channels");
     let isa = context.isa;
-    let output = Disjoint::new(output);
-    Bands::new(batch, to.blocks(), to.height, 2 * to.width * BLOCK).for_each(|sample, block, rows| {
-        // SAFETY: within the sample.
-        let start = unsafe { output.as_ptr().add(sample * to.sample_len() + to.offset(block, rows[0], 0)) };
-        let copy = Copy {
-            input: core::ptr::null(),
-            input_row: 0,
-            output: start,
-            output_row: to.row_len(),
-            rows: rows[1] - rows[0],
-            width: to.width,
-            count: 0,
-        };
-        for run in runs(op.inputs, block) {
-            let value = &op.inputs[run.input];
-            let from = sample * value.sample_len() + value.offset(run.block, rows[0], 0) + run.lane;
-            dispatch(
-                isa,
-                Copy {
-                    input: inputs[run.input][from..].as_ptr(),
-                    input_row: value.row_len(),
-                    // SAFETY: a lane of the pixel.
-                    output: unsafe { start.add(run.to) },
-                    count: run.count,
-                    ..copy
-                },
-            );
-        }
-        let filled = (to.channels - block * BLOCK).min(BLOCK);
-        if filled < BLOCK {
-            // SAFETY: a lane of the pixel.
-            let output = unsafe { start.add(filled) };
-            dispatch(isa, Copy { output, count: BLOCK - filled, ..copy });
-        }
-    });
+    Bands::new(batch, to.blocks(), to.height, 2 * to.width * BLOCK).write(
+        to,
+        output,
+        |[sample, block, first], mut rows| {
+            for run in runs(op.inputs, block) {
+                let from = Rows::of(&op.inputs[run.input], inputs[run.input], [sample, run.block, first]);
+                dispatch(isa, Copy { from, lane: run.lane, to: &mut rows, lanes: [run.to, run.count] });
+            }
+            let filled = to.block_channels(block);
+            if filled < BLOCK {
+                for row in 0..rows.count() {
+                    rows.row(row).chunks_exact_mut(BLOCK).for_each(|pixel| pixel[filled..].fill(0.0));
+                }
+            }
+        },
+    );
 }
 
-/// Some lanes of some rows' pixels, from an input, or zeros. Only [`run`] makes one, of lanes that both have, and no two with the same
-/// outputs.
-struct Copy {
-    /// Null for zeros.
-    input: *const f32,
-    input_row: usize,
-    output: *mut f32,
-    output_row: usize,
-    rows: usize,
-    width: usize,
-    count: usize,
+/// Some lanes of some rows' pixels.
+struct Copy<'a, 'b> {
+    from: Rows<'a>,
+    /// The first lane there.
+    lane: usize,
+    to: &'a mut RowsMut<'b>,
+    /// The first lane here, and how many.
+    lanes: [usize; 2],
 }
 
-impl Kernel for Copy {
+impl Kernel for Copy<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Copy { input, input_row, output, output_row, rows, width, count } = self;
-        for start in (0..count).step_by(S::LANES) {
-            let lanes = (count - start).min(S::LANES);
-            for row in 0..rows {
-                for pixel in 0..width {
-                    // SAFETY: lanes of pixels of both.
-                    unsafe {
-                        let to = output.add(row * output_row + pixel * BLOCK + start);
-                        let from = input.wrapping_add(row * input_row + pixel * BLOCK + start);
-                        if lanes == S::LANES {
-                            let x = if input.is_null() { simd.zero() } else { simd.load_ptr(from) };
-                            simd.store_ptr(x, to);
-                        } else {
-                            let x = if input.is_null() { simd.zero() } else { simd.load_ptr_partial(from, lanes) };
-                            simd.store_ptr_partial(x, to, lanes);
-                        }
-                    }
+        let Copy { from, lane, to, lanes: [first, count] } = self;
+        for row in 0..to.count() {
+            let pixels = to.row(row).chunks_exact_mut(BLOCK).zip(from.row(row).chunks_exact(BLOCK));
+            for (to, from) in pixels {
+                let (to, from) = (&mut to[first..first + count], &from[lane..lane + count]);
+                for (to, from) in to.chunks_mut(S::LANES).zip(from.chunks(S::LANES)) {
+                    simd.store_partial(simd.load_partial(from), to);
                 }
             }
         }

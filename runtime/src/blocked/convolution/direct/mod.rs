@@ -18,6 +18,7 @@ use crate::blocked::BlockedConv2d;
 use crate::blocked::convolution::tile::{self, Strip, Taps, segments, widths};
 use crate::blocked::epilogue::Epilogue;
 use crate::blocked::folding::Weights;
+use crate::blocked::rows::RowsMut;
 use crate::kernels::Context;
 use crate::parallel::{self, Disjoint};
 use crate::simd::Isa;
@@ -292,11 +293,9 @@ impl OutputPlanes<'_> {
             Shape::Flat => [[0, 1], columns],
         };
         for block in span.block..span.block + span.blocks {
-            // SAFETY: a sample of the output, of which these pixels are ours.
-            unsafe {
-                let sample = self.output.as_ptr().add(self.sample * op.output.sample_len());
-                self.epilogue.finish(isa, &op.output, sample, block, rows, columns);
-            }
+            // SAFETY: these pixels are the caller's.
+            let rows = unsafe { RowsMut::of(&op.output, *self.output, [self.sample, block], rows, columns) };
+            self.epilogue.finish(isa, rows, op.output.block_channels(block));
         }
     }
 }

@@ -4,6 +4,7 @@ use super::PlanarInputConv2d;
 use crate::blocked::convolution::padded::copy_rows;
 use crate::blocked::epilogue::Epilogue;
 use crate::blocked::maps::pool2x2;
+use crate::blocked::rows::RowsMut;
 use crate::blocked::{BLOCK, Blocked};
 use crate::kernels::Context;
 use crate::parallel::{self, Disjoint};
@@ -107,26 +108,28 @@ pub(in crate::blocked::convolution) fn bands<M: Method>(
             copy_rows(op.input, op.padding, input, first, [reach, columns], copy);
             (&*copy, [reach * columns, columns])
         };
-        let convolve = |to: &Blocked, start: *mut f32, rows: [usize; 2], scratch: &mut [f32]| {
+        let convolve = |to: &Blocked, buffer: Disjoint<f32>, sample: usize, rows: [usize; 2], scratch: &mut [f32]| {
             // SAFETY: all that the rows' taps reach lies in the input or has been copied, and nobody else uses these rows.
             unsafe {
+                let start = buffer.as_ptr().add(sample * to.sample_len());
                 method.convolve(to, start, rows, planes, strides, scratch);
                 for block in 0..to.blocks() {
-                    epilogue.finish(isa, to, start, block, rows, [0, to.width]);
+                    let rows = RowsMut::of(to, buffer, [sample, block], rows, [0, to.width]);
+                    epilogue.finish(isa, rows, to.block_channels(block));
                 }
             }
         };
-        // SAFETY: a sample of the output.
-        let sample = unsafe { output.as_ptr().add(sample * op.output.sample_len()) };
         let Some(pool) = op.pool else {
-            return convolve(&op.output, sample, rows, scratch);
+            return convolve(&op.output, output, sample, rows, scratch);
         };
         let height = (rows[1] - rows[0]) * factor;
         let value = Blocked::new(op.output.channels, height, op.convolved(1));
-        convolve(&value, pixels.as_mut_ptr(), [0, height], scratch);
+        let pixels = Disjoint::new(pixels);
+        convolve(&value, pixels, 0, [0, height], scratch);
         for block in 0..value.blocks() {
             // SAFETY: pixels that have been convolved, and rows of the output that are this task's.
             unsafe {
+                let sample = output.as_ptr().add(sample * op.output.sample_len());
                 let rows = pool2x2::PooledPairs {
                     from: pixels.as_ptr().add(value.offset(block, 0, 0)),
                     from_row: value.row_len(),

@@ -4,6 +4,7 @@ use super::transform::Variant;
 use crate::blocked::BLOCK;
 use crate::blocked::BlockedConv2d;
 use crate::blocked::epilogue::Epilogue;
+use crate::blocked::rows::RowsMut;
 use crate::blocked::unroll::unroll;
 use crate::parallel::Disjoint;
 use crate::simd::{Isa, Kernel, Simd};
@@ -74,11 +75,9 @@ impl Tiles {
             let rows = [row.down * self.edge, ((row.down + 1) * self.edge).min(op.output.height)];
             let columns = [row.across * self.edge, ((row.across + row.count) * self.edge).min(op.output.width)];
             for block in channels[0]..channels[1] {
-                // SAFETY: a sample of the output, of which these pixels are the caller's.
-                unsafe {
-                    let sample = output.as_ptr().add(row.sample * op.output.sample_len());
-                    epilogue.finish(isa, &op.output, sample, block, rows, columns);
-                }
+                // SAFETY: these pixels are the caller's.
+                let rows = unsafe { RowsMut::of(&op.output, *output, [row.sample, block], rows, columns) };
+                epilogue.finish(isa, rows, op.output.block_channels(block));
             }
         }
     }
