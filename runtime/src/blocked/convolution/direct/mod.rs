@@ -9,9 +9,10 @@
 //!
 //! Groups: an output group of 16 channels reads the run of input channels that its channels' groups cover, with zero weights where a
 //! channel does not belong. With 16 or more output channels to a group nothing is wasted; 4 to a group (ResNeXt) does four times the
-//! multiplications, still at full vectors.
+//! multiplications, still at full vectors. What is not finite stays within its group (`separate`).
 
 mod grid;
+mod separate;
 
 use crate::blocked::BLOCK;
 use crate::blocked::BlockedConv2d;
@@ -283,7 +284,7 @@ impl OutputPlanes<'_> {
                 unsafe { tile::run(isa, &strip, height, width) };
             }
         }
-        if self.epilogue.is_finished() {
+        if self.epilogue.is_finished() && !self.mixes_groups() {
             return;
         }
         let [rows, columns] = match pixels.shape {
@@ -292,6 +293,10 @@ impl OutputPlanes<'_> {
             // The one row is longer than the value's, whose rows follow each other.
             Shape::Flat => [[0, 1], columns],
         };
+        if self.mixes_groups() {
+            // SAFETY: the caller's promise.
+            unsafe { self.separate(isa, rows, columns) };
+        }
         for block in span.block..span.block + span.blocks {
             // SAFETY: these pixels are the caller's.
             let rows = unsafe { RowsMut::of(&op.output, *self.output, [self.sample, block], rows, columns) };
@@ -316,6 +321,56 @@ mod tests {
             for height in 1..=5 {
                 let channels = [3, [16, 32, 33][(width + height) % 3]];
                 check_convolution(&DIRECT, &conv(channels, [height, width], [3, 3], [1, 1]), 1);
+            }
+        }
+    }
+
+    /// One value that is not finite, and groups of which several fall into a block: the others' outputs keep their bits, whatever the
+    /// tiles saw the pixels as: rows, one row of all, or a column.
+    #[test]
+    fn what_is_not_finite_stays_in_its_group() {
+        use crate::kernels::testing::data;
+        for (size, kernel, channels, groups) in [
+            ([5, 6], [3, 3], [24, 24], 8),
+            ([5, 6], [1, 1], [40, 20], 5),
+            ([7, 1], [3, 1], [24, 36], 4),
+            ([4, 5], [3, 2], [9, 45], 9),
+        ] {
+            let mut op = conv(channels, size, kernel, [1, 1]);
+            (op.groups, op.activation, op.residual) = (groups, Some(Activation::Relu6), Some(op.output));
+            let input = data(1, channels[0] * size[0] * size[1]);
+            let residual = vec![1.0; op.output.sample_len()];
+            let weight = data(2, op.weight_len());
+            let mut packed = vec![0.0; packed_len(&op)];
+            pack(&op, &Weights::new(&weight, None), &mut packed);
+            for &isa in crate::kernels::testing::isas() {
+                let run = |input: &[f32]| {
+                    let input = crate::blocked::testing::blocked(&op.input, input, 0.0);
+                    let mut output = vec![f32::NAN; op.output.sample_len()];
+                    let mut context = crate::simd::with_isa(isa, Context::new);
+                    super::run(&mut context, &op, &input, &packed, Some(&residual), &mut output);
+                    output
+                };
+                let usual = run(&input);
+                for special in [f32::NAN, f32::INFINITY] {
+                    for channel in 0..channels[0] {
+                        let mut input = input.clone();
+                        input[channel * size[0] * size[1] + size[0] * size[1] / 2] = special;
+                        let output = run(&input);
+                        let mut changed = 0;
+                        for oc in 0..channels[1] {
+                            for (y, x) in (0..op.output.height).flat_map(|y| (0..op.output.width).map(move |x| (y, x)))
+                            {
+                                let at = op.output.offset(oc / BLOCK, y, x) + oc % BLOCK;
+                                let same = output[at].to_bits() == usual[at].to_bits();
+                                let own = oc / op.group_outputs() == channel / op.group_inputs();
+                                changed += usize::from(!same);
+                                assert!(same || own, "{isa}: {special} in channel {channel} reaches {oc}, {y}, {x}");
+                            }
+                        }
+                        assert!(changed > 0, "{isa}: {special} in channel {channel} changes nothing");
+                    }
+                }
             }
         }
     }
