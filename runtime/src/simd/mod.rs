@@ -87,7 +87,7 @@ pub fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
         }
         _ => {}
     }
-    kernel.run(Scalar::new())
+    scalar::run(kernel)
 }
 
 /// An instruction set's vectors. A value of this type is the proof that the machine has it: only detection makes one.

@@ -1,6 +1,6 @@
 //! Arrays of four floats in plain Rust: what runs where nothing better is known.
 
-use super::{Isa, Simd, block_methods, sealed::Sealed};
+use super::{Isa, Kernel, Simd, block_methods, sealed::Sealed};
 
 /// Plain Rust in arrays of four.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +92,13 @@ fn sqrt_newton(x: f32) -> f32 {
 
 #[cfg(not(feature = "std"))]
 use sqrt_newton as sqrt;
+
+/// Runs `kernel` without an instruction set. A function of its own, and not a part of every `dispatch`: that is compiled where it is
+/// called, and the kernel would be there each time.
+#[inline(never)]
+pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Scalar::new())
+}
 
 impl Simd for Scalar {
     type V = [f32; 4];
