@@ -98,6 +98,29 @@ fn an_edit_of_a_spec_recompiles_the_crate() {
     user.fails("check", "cannot read the spec");
 }
 
+/// What stands in a Markdown text between a fence of a language and the next, and holds a word.
+fn snippet(text: &str, language: &str, word: &str) -> String {
+    let fences = text.split("```").skip(1).step_by(2);
+    let mut found = fences.filter_map(|it| it.strip_prefix(language)).filter(|it| it.contains(word));
+    found.next().unwrap_or_else(|| panic!("no {language} with {word}")).to_string()
+}
+
+#[test]
+fn the_readme_makes_a_crate() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace around this crate");
+    let readme = fs::read_to_string(workspace.join("README.md")).expect("the README");
+    let user = Crate::new("first", "castnet");
+    // The repository is at another place than the README supposes.
+    let manifest = snippet(&readme, "toml", "[dependencies]");
+    let runtime = workspace.join("runtime").display().to_string();
+    let manifest = manifest.replace("\"../castnet/runtime\"", &format!("{runtime:?}"));
+    let package = "[package]\nname = \"first\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+    user.write("Cargo.toml", &format!("{package}{manifest}\n[workspace]\n"));
+    user.write("net.toml", &snippet(&readme, "toml", "[network]"));
+    user.write("src/main.rs", &snippet(&readme, "rust", "fn main()"));
+    user.passes("check");
+}
+
 #[test]
 fn strict_lints_and_networks_everywhere() {
     let user = Crate::new("strict", "castnet");
