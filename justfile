@@ -28,6 +28,10 @@ doc:
 deny *CHECKS:
     cargo deny check "$@"
 
+# The crates that users get, built from what would be published of them
+package *ARGS:
+    cargo package --locked -p castnet-descriptors -p castnet-compiler -p castnet-macros -p castnet "$@"
+
 # What a spec compiles to, or its errors: just check specs/resnet18.toml --inference
 check SPEC *ARGS:
     cargo run -p castnet-compiler --example check -- "$@"
