@@ -1,7 +1,6 @@
 //! The `[network]` table: inputs, outputs, loss, choices for the whole network.
 
 use crate::args::{Arg, Args, Site, list_words};
-use crate::cost::Winograd;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::shape::Shape;
 use crate::source::Span;
@@ -17,6 +16,20 @@ pub struct Input {
     pub shape: Option<Shape>,
     /// Where its shape is written.
     pub span: Span,
+}
+
+/// What `[network] winograd` allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Winograd {
+    /// `true`: where the model finds it faster.
+    #[default]
+    Chosen,
+    /// `false`: never.
+    Never,
+    /// `"f2"`: tiles of 2x2 wherever there is such an algorithm, and larger ones nowhere.
+    F2,
+    /// `"f4"`: tiles of 4x4 wherever there is such an algorithm, and smaller ones nowhere.
+    F4,
 }
 
 /// What `[network]` says.

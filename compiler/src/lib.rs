@@ -1,37 +1,29 @@
 //! Compiles a neural network written in TOML into Rust: the library behind castnet's macro, usable without one.
 //!
 //! Data flows one way, and each stage has a type of its own:
-//! [`Source`] -> [`spec::Table`] -> [`graph::Graph`] -> [`shape::Shaped`] -> [`program::Program`] -> [`memory::Planned`] -> tokens,
-//! and for inference [`shape::Shaped`] -> [`fuse::FusedGraph`] -> [`layout::Frozen`] -> [`memory::PlannedFrozen`] -> tokens.
+//! [`Source`] -> [`spec::Table`] -> [`graph::Graph`] -> [`shape::Shaped`] -> [`lower::Program`] -> [`memory::Planned`] -> tokens.
+//! From `Shaped` on there are three programs of one type: for evaluation, for training and for inference.
 
 pub mod args;
 pub mod blocks;
-pub mod cost;
 mod descriptor;
 pub mod diagnostic;
 pub mod emit;
-mod flattened;
-pub mod fuse;
-pub mod gradient;
 pub mod graph;
-mod halo;
 pub mod header;
 pub mod layers;
-pub mod layout;
+pub mod lower;
 pub mod memory;
 mod order;
-mod pooled;
-pub mod program;
 pub mod shape;
 pub mod source;
 pub mod spec;
-pub mod split;
 pub mod suggest;
 pub mod tokens;
 pub mod weights;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub use emit::{Compiled, Files, Item, Weights};
+pub use emit::{Files, Item, Weights};
 pub use source::Source;
 
 /// What is left of a spec with errors.
@@ -48,6 +40,19 @@ impl Failure {
     }
 }
 
+/// A network that is ready to be emitted.
+#[derive(Debug)]
+pub struct Compiled {
+    /// Shapes, parameters and names.
+    pub shaped: shape::Shaped,
+    /// The program of evaluation mode.
+    pub evaluation: memory::Planned,
+    /// The program of a training step.
+    pub training: memory::Planned,
+    /// The program of the frozen network.
+    pub inference: memory::Planned,
+}
+
 /// Compiles a spec. With errors, all independent ones come together.
 pub fn compile(source: &Source) -> Result<Compiled, Failure> {
     let mut diagnostics = Diagnostics::default();
@@ -56,8 +61,8 @@ pub fn compile(source: &Source) -> Result<Compiled, Failure> {
     let Some(shaped) = shape::infer(graph, &mut diagnostics) else {
         return Err(Failure { diagnostics: diagnostics.into_sorted() });
     };
-    let evaluation = memory::plan(program::evaluation(&shaped));
-    let training = memory::plan(gradient::training(&shaped));
-    let inference = memory::plan_frozen(&shaped, layout::freeze(&shaped));
+    let evaluation = memory::plan(lower::evaluation(&shaped));
+    let training = memory::plan(lower::training(&shaped));
+    let inference = memory::plan(lower::inference(&shaped));
     Ok(Compiled { shaped, evaluation, training, inference })
 }

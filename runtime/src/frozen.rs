@@ -15,6 +15,7 @@ use crate::kernels::Context;
 use crate::nested::{Prediction, Sample};
 use crate::network::{Network, Pretrained};
 use crate::parallel::{self, Disjoint};
+use crate::passes::{HeadPass, Pack, TailPass};
 use crate::simd::Isa;
 use crate::views::{MOST, Outputs, Views};
 #[cfg(feature = "std")]
@@ -39,25 +40,18 @@ pub struct FrozenInfo {
     pub crossing: &'static [(Span, Span)],
     /// Samples that go through the second half together, at most.
     pub tail_batch: usize,
+    /// Packs the weights; none where no layer has any.
+    pub pack: Option<Pack>,
+    /// Runs the first half; none where it is empty.
+    pub head_pass: Option<HeadPass>,
+    /// Runs the second half; none where it is empty.
+    pub tail_pass: Option<TailPass>,
 }
 
 /// The inference program of a network: written by the macro.
 pub trait Freeze: Network {
-    /// Sizes.
+    /// Sizes, and the functions that pack and run it.
     const FROZEN: &'static FrozenInfo;
-
-    /// Packs the weights of all layers.
-    ///
-    /// # Errors
-    ///
-    /// Tensors that cannot be read.
-    fn pack(tensors: &mut Tensors<'_>, packed: &mut [f32]) -> Result<(), Error>;
-
-    /// Runs the first half for one sample: `inputs` are its floats, input by input.
-    fn head_pass(context: &mut Context, packed: &[f32], inputs: &[&[f32]], arena: &mut Arena);
-
-    /// Runs the second half.
-    fn tail_pass(context: &mut Context, packed: &[f32], arena: &mut Arena);
 }
 
 /// A trained network as an inference program: batch norms and activations folded into other layers, weights packed.
@@ -171,7 +165,9 @@ impl<N: Freeze> Frozen<N> {
             batch: None,
             bytes: floats.checked_mul(4),
         })?;
-        N::pack(tensors, &mut packed)?;
+        if let Some(pack) = N::FROZEN.pack {
+            pack(tensors, &mut packed)?;
+        }
         Ok(Self { packed, workspaces: Workspaces::default(), network: PhantomData })
     }
 
@@ -218,12 +214,16 @@ impl<N: Freeze> Frozen<N> {
             let mut inputs = [&[][..]; MOST];
             sample.read(&mut inputs);
             let inputs = &inputs[..info.inputs.len()];
-            N::head_pass(&mut head.context, &self.packed, inputs, &mut head.arena);
+            if let Some(run) = frozen.head_pass {
+                run(&mut head.context, &self.packed, inputs, &mut head.arena);
+            }
             let Workspace { heads, context, tail } = workspace;
             // SAFETY: the tail is prepared for this one sample.
             unsafe { cross::<N>(inputs, &heads[0].arena, &tail.samples(), 0) };
             context.begin(isa);
-            N::tail_pass(context, &self.packed, tail);
+            if let Some(run) = frozen.tail_pass {
+                run(context, &self.packed, tail);
+            }
             prediction.read(tail, info.outputs, |value| value.frozen);
             Ok(())
         })
@@ -263,7 +263,9 @@ impl<N: Freeze> Frozen<N> {
                 self.run_head(workspace, isa, &inputs, first)?;
                 let Workspace { context, tail, .. } = workspace;
                 context.begin(isa);
-                N::tail_pass(context, &self.packed, tail);
+                if let Some(run) = frozen.tail_pass {
+                    run(context, &self.packed, tail);
+                }
                 outputs.write_samples(first, tail, info.outputs, |value| value.frozen);
                 first += count;
             }
@@ -297,7 +299,9 @@ impl<N: Freeze> Frozen<N> {
             inputs.sample(first + sample, &mut head.copies, &mut floats);
             let floats = &floats[..info.inputs.len()];
             head.context.begin(isa);
-            N::head_pass(&mut head.context, &self.packed, floats, &mut head.arena);
+            if let Some(run) = frozen.head_pass {
+                run(&mut head.context, &self.packed, floats, &mut head.arena);
+            }
             // SAFETY: every task writes a sample of its own.
             unsafe { cross::<N>(floats, &head.arena, &samples, sample) };
         };

@@ -88,9 +88,13 @@ pub mod buffer;
 pub mod kernels;
 #[doc(hidden)]
 pub mod nested;
+#[doc(hidden)]
+pub mod passes;
 #[cfg(feature = "std")]
 #[doc(hidden)]
 pub mod reference;
+#[doc(hidden)]
+pub mod scope;
 #[doc(hidden)]
 pub mod state;
 #[doc(hidden)]
@@ -121,6 +125,8 @@ pub mod __private {
     pub use crate::info::{BufferInfo, Init, NetworkInfo, ParameterInfo, ValueInfo};
     pub use crate::kernels::{self, *};
     pub use crate::network::{Network, NetworkWithLoss, Pretrained, pretrained};
+    pub use crate::passes::Passes;
+    pub use crate::scope;
     pub use crate::state::State;
     pub use crate::weights::{Tensors, buffer, parameter};
     pub use crate::{Error, Loss, Result, Tape, Target};

@@ -7,9 +7,9 @@ use std::path::Path;
 use crate::arena::Arena;
 use crate::error::{Error, Role};
 use crate::info::NetworkInfo;
-use crate::kernels::Context;
 use crate::loss::{Loss, Target};
 use crate::nested::{Prediction, Sample};
+use crate::passes::Passes;
 use crate::state::State;
 use crate::tape::Tape;
 use crate::views::{Outputs, Views};
@@ -35,6 +35,8 @@ use crate::weights;
 pub trait Network: Sized + Send + Sync + 'static {
     /// What is known about the network.
     const INFO: &'static NetworkInfo;
+    /// The layers as straight-line code.
+    const PASSES: Passes;
 
     /// Views of the inputs of a batch: one `ndarray` view `[batch, ..]`, or a tuple in the spec's order.
     type Inputs<'a>: Views<'a>;
@@ -55,16 +57,6 @@ pub trait Network: Sized + Send + Sync + 'static {
 
     /// The network that owns this state.
     fn from_state(state: State) -> Self;
-
-    /// Runs the layers in evaluation: from the inputs' places in the arena to the outputs' places.
-    fn evaluation_pass(context: &mut Context, parameters: &[f32], buffers: &[f32], arena: &mut Arena);
-
-    /// Runs the layers in training, keeps what the backward pass needs, and updates the buffers.
-    fn training_pass(context: &mut Context, parameters: &[f32], buffers: &mut [f32], arena: &mut Arena);
-
-    /// Runs the layers backward: from the gradients of the outputs in the arena to all of `gradients`, and to the
-    /// gradients of the inputs where `inputs` says so.
-    fn backward_pass(context: &mut Context, parameters: &[f32], gradients: &mut [f32], arena: &mut Arena, inputs: bool);
 
     /// A network whose parameters are initialised from a seed, as PyTorch initialises each layer or as the spec says.
     /// The same seed gives the same parameters, and each parameter's depend on its name and the seed alone.
@@ -107,7 +99,7 @@ pub trait Network: Sized + Send + Sync + 'static {
             if batch > 0 {
                 inputs.write(&mut workspace.arena, info.inputs, |value| value.evaluation, false);
                 let State { parameters, buffers, .. } = self.state();
-                Self::evaluation_pass(&mut workspace.context, parameters, buffers, &mut workspace.arena);
+                (Self::PASSES.evaluation)(&mut workspace.context, parameters, buffers, &mut workspace.arena);
             }
             take(&workspace.arena)
         })
@@ -146,7 +138,7 @@ pub trait Network: Sized + Send + Sync + 'static {
             workspace.arena.prepare(info.name, info.evaluation, 1)?;
             sample.write(&mut workspace.arena, info.inputs, |value| value.evaluation);
             let State { parameters, buffers, .. } = self.state();
-            Self::evaluation_pass(&mut workspace.context, parameters, buffers, &mut workspace.arena);
+            (Self::PASSES.evaluation)(&mut workspace.context, parameters, buffers, &mut workspace.arena);
             prediction.read(&workspace.arena, info.outputs, |value| value.evaluation);
             Ok(())
         })

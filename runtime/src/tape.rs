@@ -173,7 +173,7 @@ impl<N: Network> Tape<N> {
         self.arena.prepare(info.name, info.training, batch)?;
         inputs.write(&mut self.arena, info.inputs, |value| value.training, false);
         self.context.isa = Isa::active();
-        N::training_pass(&mut self.context, &state.parameters, &mut state.buffers, &mut self.arena);
+        (N::PASSES.training)(&mut self.context, &state.parameters, &mut state.buffers, &mut self.arena);
         self.context.random.step = self.context.random.step.wrapping_add(1);
         self.stage = Stage::Forward;
         Ok(())
@@ -213,7 +213,7 @@ impl<N: Network> Tape<N> {
         }
         self.stage = Stage::Empty;
         self.context.isa = Isa::active();
-        N::backward_pass(&mut self.context, &state.parameters, &mut self.gradients, &mut self.arena, inputs);
+        (N::PASSES.backward)(&mut self.context, &state.parameters, &mut self.gradients, &mut self.arena, inputs);
         self.stage = Stage::Backward { inputs };
         Ok(())
     }

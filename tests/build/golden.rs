@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use castnet_compiler::layout::Kernel;
+use castnet_compiler::lower::algorithm::Algorithm;
+use castnet_compiler::lower::operation::{Convolution, ConvolutionKernel, Operation};
 use castnet_compiler::{Source, compile};
 
 use crate::module::Module;
@@ -125,8 +126,13 @@ fn case(path: &Path, pair: &Pair) -> Result<Case, String> {
 fn forced(text: &str) -> Vec<(&'static str, String)> {
     let with = |value: &str| text.replacen("[network]\n", &format!("[network]\nwinograd = {value}\n"), 1);
     let takes = compile(&Source::new("forced", with("\"f2\""))).is_ok_and(|compiled| {
-        compiled.inference.frozen.calls.iter().any(|call| match call.kernel {
-            Kernel::Convolution(algorithm) | Kernel::FirstConvolution(algorithm) => algorithm.is_winograd(),
+        compiled.inference.program.calls.iter().any(|call| match call.operation {
+            Operation::Convolution(Convolution { kernel: ConvolutionKernel::Blocked(algorithm), .. }) => {
+                algorithm.tile().is_some()
+            }
+            Operation::Convolution(Convolution { kernel: ConvolutionKernel::FromPlanar(algorithm), .. }) => {
+                algorithm.tile().is_some()
+            }
             _ => false,
         })
     });

@@ -1,12 +1,14 @@
 //! Properties of the compiler: no text makes it panic, every error points into the text, and no two values that are
 //! alive at once share memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use castnet_compiler::lower::Kind;
+use castnet_compiler::lower::program::{Access, Id};
 use castnet_compiler::memory::{Place, Planned};
-use castnet_compiler::program::StorageId;
 use castnet_compiler::{Compiled, Failure, Source, compile};
 use castnet_oracle::random;
 use proptest::prelude::*;
@@ -61,77 +63,93 @@ fn refused(failure: &Failure, source: &Source) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Every storage lies within the arena, on a cache line, as large as it must be; what one step touches, and what is alive
-/// between two steps that touch it, shares no float.
+/// Every buffer lies within its arena, on a cache line, as large as it must be; what one call touches, and what is alive
+/// between two calls that touch it, shares no float.
 fn planned(compiled: &Compiled) -> Result<(), TestCaseError> {
-    for planned in [&compiled.evaluation, &compiled.training] {
+    for planned in [&compiled.evaluation, &compiled.training, &compiled.inference] {
         let program = &planned.program;
-        for (id, storage) in program.storages.iter().enumerate() {
-            let (from, to, size, floats) = match planned.places[id] {
-                Place::PerSample(from, to) => (from, to, planned.size.per_sample, storage.extent.per_sample),
-                Place::Fixed(from, to) => (from, to, planned.size.fixed, storage.extent.fixed),
-            };
-            prop_assert!(from <= to && to <= size && from % 16 == 0, "{id}: {from}..{to} of {size}");
-            prop_assert_eq!(to - from, floats);
+        for arena in [Some(&planned.first), planned.second.as_ref()].into_iter().flatten() {
+            let homes = (0..program.values.len()).filter(|&id| program.home(id) == id);
+            for (id, place) in homes.filter_map(|id| Some((id, arena.place(program, id)?))) {
+                let extent = program.values[id].extent();
+                let (from, to, size, floats) = match place {
+                    Place::PerSample(from, to) => (from, to, arena.size.per_sample, extent.per_sample),
+                    Place::Fixed(from, to) => (from, to, arena.size.fixed, extent.fixed),
+                };
+                prop_assert!(from <= to && to <= size && from % 16 == 0, "{id}: {from}..{to} of {size}");
+                prop_assert_eq!(to - from, floats);
+            }
         }
         disjoint(planned)?;
     }
     Ok(())
 }
 
-/// Lifetimes worked out in another way than the planner does: a storage holds something from a write to each later read.
+/// Lifetimes worked out in another way than the planner does: a buffer holds something from a write to each later read.
 fn disjoint(planned: &Planned) -> Result<(), TestCaseError> {
     let program = &planned.program;
-    // The moments: the caller writes the inputs, the forward steps, the caller reads the outputs and writes their gradients,
-    // the backward steps, the caller reads the gradients of the inputs.
-    let mut moments: Vec<(Vec<StorageId>, Vec<StorageId>)> = Vec::new();
-    moments.push((Vec::new(), program.inputs.clone()));
-    for (i, step) in program.steps.iter().enumerate() {
-        if i == program.forward {
-            moments.push((program.outputs.clone(), program.output_gradients.clone()));
-        }
-        let mut reads: Vec<StorageId> =
-            step.operands.iter().filter(|operand| !operand.writes).map(|operand| operand.storage).collect();
-        let writes: Vec<StorageId> =
-            step.operands.iter().filter(|operand| operand.writes).map(|operand| operand.storage).collect();
-        if matches!(step.action, castnet_compiler::program::Action::Accumulate) {
-            reads.extend(&writes);
-        }
-        moments.push((reads, writes));
+    if program.kind == Kind::Inference {
+        // The head reads inputs where the caller has them; the tail's arena has copies of what crosses.
+        let (head, tail) = (0..program.cut, program.cut..program.calls.len());
+        apart(planned, head, &[], &planned.crossing, &program.inputs)?;
+        let filled: Vec<Id> = planned.crossing.iter().chain(&program.inputs).copied().collect();
+        return apart(planned, tail, &filled, &program.outputs, &[]);
     }
-    if program.forward == program.steps.len() {
-        moments.push((program.outputs.clone(), program.output_gradients.clone()));
+    apart(planned, 0..program.calls.len(), &[], &[], &[])
+}
+
+/// Checks some calls: what is filled before them, taken after them, and lies elsewhere; beside what the caller does by its turns.
+fn apart(
+    planned: &Planned,
+    calls: Range<usize>,
+    filled: &[Id],
+    taken: &[Id],
+    elsewhere: &[Id],
+) -> Result<(), TestCaseError> {
+    let program = &planned.program;
+    let home = |&id: &Id| program.home(id);
+    let mut moments: Vec<(Vec<Id>, Vec<Id>)> = vec![(Vec::new(), filled.iter().map(home).collect())];
+    let turns = program.turns();
+    for at in calls.start..=calls.end {
+        for turn in turns.iter().filter(|turn| turn.before == at && program.kind != Kind::Inference) {
+            moments.push((turn.takes.iter().map(home).collect(), turn.fills.iter().map(home).collect()));
+        }
+        if at < calls.end {
+            let call = &program.calls[at];
+            let reads: Vec<Id> = call.reads().map(|id| program.home(id)).collect();
+            let written = call.operands.iter().filter(|operand| operand.access != Access::Read);
+            moments.push((reads, written.map(|operand| program.home(operand.value)).collect()));
+        }
     }
-    moments.push((program.input_gradients.clone(), Vec::new()));
+    moments.push((taken.iter().map(home).collect(), Vec::new()));
+    // A buffer with parts, which several calls write, lives from the first of them on.
+    let mut first: BTreeMap<Id, usize> = BTreeMap::new();
+    for (at, (_, writes)) in moments.iter().enumerate() {
+        writes.iter().for_each(|&id| _ = first.entry(id).or_insert(at));
+    }
+    let arena = planned.arena(calls.start);
     // Backward over the moments: what is read later and not written before is alive.
-    let mut alive: BTreeSet<StorageId> = BTreeSet::new();
-    for (reads, writes) in moments.iter().rev() {
-        // While a step runs, what it reads, what it writes and what is needed afterwards are all there.
-        alive.extend(reads.iter().chain(writes));
+    let mut alive: BTreeSet<Id> = BTreeSet::new();
+    for (at, (reads, writes)) in moments.iter().enumerate().rev() {
+        // While a call runs, what it reads, what it writes and what is needed afterwards are all there.
+        alive.extend(reads.iter().chain(writes).filter(|id| !elsewhere.contains(id)));
         // At the caller's moment outputs are read before gradients are written; both are there all the same.
-        let now: Vec<StorageId> = alive.iter().copied().collect();
+        let now: Vec<Id> = alive.iter().copied().filter(|&id| arena.place(program, id).is_some()).collect();
         for (i, &a) in now.iter().enumerate() {
             for &b in &now[i + 1..] {
-                prop_assert!(!overlap(planned.places[a], planned.places[b]), "{a} and {b} share memory");
+                let places = [a, b].map(|id| arena.place(program, id));
+                let [Some(of_a), Some(of_b)] = places else { continue };
+                prop_assert!(!of_a.overlaps(of_b), "{a} and {b} share memory");
             }
         }
         for written in writes {
-            if !reads.contains(written) {
+            if !reads.contains(written) && first.get(written) == Some(&at) {
                 alive.remove(written);
             }
         }
     }
     prop_assert!(alive.is_empty(), "read and never written: {alive:?}");
     Ok(())
-}
-
-fn overlap(a: Place, b: Place) -> bool {
-    match (a, b) {
-        (Place::PerSample(a0, a1), Place::PerSample(b0, b1)) | (Place::Fixed(a0, a1), Place::Fixed(b0, b1)) => {
-            a0 < b1 && b0 < a1
-        }
-        _ => false,
-    }
 }
 
 #[test]

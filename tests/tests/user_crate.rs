@@ -236,6 +236,84 @@ pub fn uses() -> (usize, Option, Option) {
     user.passes_lints();
 }
 
+/// Constants and types of the user's that are called like what generated code binds or takes for granted.
+#[test]
+fn names_of_the_users_module_leak_nowhere() {
+    let user = Crate::new("names", "castnet");
+    // What functions of generated code bind: in the passes, in the layers' functions, in methods.
+    let bound = "context parameters buffers arena gradients inputs input output saved indices grad_output grad_input residual packed \
+                 tensors state seed sample prediction outputs output_gradients tape loss target path bytes weight bias norm weights \
+                 norm_weight norm_bias mean variance running_mean running_var grad_weight grad_bias image image_grad conv_out \
+                 bn_out bn_saved relu1_out conv_out_grad pool_out pool_saved pool_out_plain image_blocked drop_saved fc_out";
+    let constants: String =
+        bound.split_whitespace().map(|name| format!("    pub const {name}: char = 'x';\n")).collect();
+    let types = "f32 f64 u8 u64 usize bool str Vec Box Option Result Range AsRef Into Path Copy Clone Send Sync Sized";
+    let types: String = types.split_whitespace().map(|name| format!("    pub struct {name};\n")).collect();
+    let values = "None Some Ok Err";
+    let values: String = values.split_whitespace().map(|name| format!("    pub const {name}: char = 'x';\n")).collect();
+    let network = r##"
+    #[castnet::network(spec = r#"
+        [network]
+        inputs = { image = [3, 8, 8] }
+        loss = "cross_entropy"
+        [[layer]]
+        name = "conv"
+        type = "conv2d"
+        out_channels = 16
+        kernel_size = 3
+        padding = 1
+        [[layer]]
+        name = "bn"
+        type = "batch_norm2d"
+        [[layer]]
+        type = "relu"
+        [[layer]]
+        name = "twice"
+        type = "add"
+        inputs = ["relu1", "conv"]
+        [[layer]]
+        name = "pool"
+        type = "max_pool2d"
+        kernel_size = 2
+        [[layer]]
+        name = "drop"
+        type = "dropout"
+        [[layer]]
+        type = "flatten"
+        [[layer]]
+        name = "fc"
+        type = "linear"
+        out_features = 4
+    "#)]
+    pub struct Net;
+"##;
+    let main = "fn main() {\n    let net = hostile::Net::new(1);\n    let scores: [f32; 4] = net.freeze().predict(&[[[0.5; 8]; 8]; 3]);\n    \
+                println!(\"{scores:?}\");\n}\n";
+    user.write(
+        "src/main.rs",
+        &format!(
+            "//! A program.\n#![deny(warnings)]\n#![allow(dead_code, non_upper_case_globals, non_camel_case_types)]\n\n\
+             mod hostile {{\n{constants}{types}{values}{network}}}\n\n{main}"
+        ),
+    );
+    user.passes("check");
+}
+
+/// A macro of the user's own that declares networks: its code is the user's as much as what it is given.
+#[test]
+fn a_users_macro_declares_networks() {
+    let user = Crate::new("declared", "castnet");
+    user.write("specs/net.toml", &spec(2));
+    user.write(
+        "src/lib.rs",
+        "//! A library whose networks come from a macro.\n#![deny(warnings, missing_docs, unused, unreachable_pub)]\n\
+         #![deny(clippy::all, clippy::pedantic, clippy::nursery)]\n#![forbid(unsafe_code)]\n\n\
+         macro_rules! declare {\n    ($name:ident, $path:literal) => {\n        /// A network.\n        #[castnet::network($path)]\n        \
+         #[derive(Debug)]\n        pub struct $name;\n    };\n}\n\ndeclare!(First, \"specs/net.toml\");\ndeclare!(Second, \"specs/net.toml\");\n",
+    );
+    user.passes_lints();
+}
+
 #[test]
 fn under_another_name() {
     let user = Crate::new("renamed", "cn");

@@ -1,10 +1,8 @@
-//! What the user sees of the generated type: its documentation, constants and methods, and its types of inputs and outputs.
+//! What the user sees of the generated type: its constants and methods, and its types of inputs and outputs.
 
-use super::{Compiled, Item, Weights};
-use crate::layout::Kernel;
+use super::{Item, Weights};
 use crate::shape::{Shape, Shaped};
-use crate::source::Source;
-use crate::tokens::{grouped, int, ints};
+use crate::tokens::{int, ints};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
@@ -83,70 +81,6 @@ fn nested(shape: &Shape) -> TokenStream {
         let size = int(size);
         quote!([#inner; #size])
     })
-}
-
-/// Documentation that is appended to the user's own: what the network is, and its layers.
-///
-/// Shapes stand in backticks: rustdoc takes a bare `[10]` for a link.
-pub(super) fn documentation(compiled: &Compiled, source: &Source, parameter_count: usize) -> Vec<String> {
-    let shaped = &compiled.shaped;
-    let list = |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().join(", ");
-    let inputs =
-        shaped.header.inputs.iter().zip(&shaped.inputs).map(|(input, shape)| format!("`{}` `{shape}`", input.name));
-    let outputs = shaped.outputs.iter().map(|&value| format!("`{}` `{}`", shaped.name(value), shaped.shape(value)));
-    let macs: u64 = shaped.nodes.iter().fold(0, |sum, node| sum.saturating_add(node.op.macs()));
-    let mut lines = vec![
-        String::new(),
-        format!("# The network of `{}`", source.path),
-        String::new(),
-        format!(
-            "{} parameters, {} multiply-accumulates per sample. Inputs: {}. Outputs: {}.",
-            grouped(parameter_count as u64),
-            grouped(macs),
-            list(&mut inputs.into_iter()),
-            list(&mut outputs.into_iter()),
-        ),
-        String::new(),
-        "| layer | type | result | parameters | frozen |".into(),
-        "|---|---|---|---|---|".into(),
-    ];
-    for (i, node) in shaped.nodes.iter().enumerate() {
-        let count: usize = node.op.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
-        let count = if count > 0 { grouped(count as u64) } else { String::new() };
-        let frozen = frozen(compiled, i);
-        lines.push(format!("| `{}` | {} | `{}` | {count} | {frozen} |", node.site.name, node.site.kind, node.output));
-    }
-    let inference = &compiled.inference;
-    let [head, tail] = [inference.frozen.cut, inference.frozen.calls.len() - inference.frozen.cut];
-    lines.push(String::new());
-    lines.push(format!(
-        "Frozen, it is {} calls: {head} for each sample, {tail} for a batch together.",
-        inference.frozen.calls.len()
-    ));
-    lines
-}
-
-/// What the inference program makes of a layer.
-fn frozen(compiled: &Compiled, node: usize) -> String {
-    let frozen = &compiled.inference.frozen;
-    for call in &frozen.calls {
-        let layers = call.fused.layers();
-        if matches!(call.kernel, Kernel::ToBlocked | Kernel::ToPlain) || !layers.contains(&node) {
-            continue;
-        }
-        if layers[0] != node {
-            return format!("in `{}`", compiled.shaped.nodes[layers[0]].site.name);
-        }
-        return match &call.kernel {
-            Kernel::Convolution(algorithm) => algorithm.to_string(),
-            Kernel::FirstConvolution(algorithm) => format!("{algorithm}, planar input"),
-            Kernel::NarrowConvolution => "direct, planar".into(),
-            Kernel::Linear => "packed".into(),
-            Kernel::Layer => "as in evaluation".into(),
-            _ => "blocked".into(),
-        };
-    }
-    "nothing to do".into()
 }
 
 /// Constants for sizes and shapes.

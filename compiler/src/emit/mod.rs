@@ -1,27 +1,34 @@
 //! Last stage: programs -> tokens. The generated code is documentation: it must read well.
 
-mod frozen;
-mod frozen_call;
+mod calls;
+mod documentation;
+mod info;
 mod interface;
-mod layers;
 mod names;
+mod offsets;
 mod passes;
 #[cfg(test)]
 mod snapshots;
+mod spans;
 mod stub;
 
+use crate::Compiled;
 use crate::descriptor::Code;
-use crate::graph::ValueId;
-use crate::memory::{Planned, PlannedFrozen};
-use crate::program::{Step, StorageId};
-use crate::shape::{Shape, Shaped};
+use crate::memory::Planned;
+use crate::shape::Shape;
 use crate::source::Source;
-use crate::tokens::{hygienic, int, ints, long, mentions};
+use crate::tokens::hygienic;
+use calls::{CallCode, Emitter};
+use info::AllSpans;
 use interface::Types;
-use layers::Offsets;
 use names::Names;
+use offsets::Offsets;
+use passes::Pass;
 use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote};
+use quote::quote;
+use spans::Spans;
+use std::collections::HashSet;
+use std::ops::Range;
 
 pub use stub::stub;
 
@@ -65,40 +72,20 @@ fn track(path: Option<&String>) -> Option<TokenStream> {
     })
 }
 
-/// A network that is ready to be emitted.
-#[derive(Debug)]
-pub struct Compiled {
-    /// Shapes, parameters and names.
-    pub shaped: Shaped,
-    /// The program of evaluation mode.
-    pub evaluation: Planned,
-    /// The program of a training step.
-    pub training: Planned,
-    /// The inference program.
-    pub inference: PlannedFrozen,
-}
-
 /// The struct with its documentation and its implementation.
 pub fn network(item: &Item, source: &Source, compiled: &Compiled, files: &Files) -> TokenStream {
-    let Compiled { shaped, evaluation, training, inference } = compiled;
-    let names = Names::new(shaped);
-    let offsets = Offsets::new(shaped);
+    let shaped = &compiled.shaped;
     let Item { attributes, vis, name, krate } = item;
-    let docs = interface::documentation(compiled, source, offsets.parameter_count);
+    let offsets = Offsets::new(shaped);
+    let docs = documentation::lines(compiled, source, offsets.parameter_count);
     let docs = docs.iter().map(|line| format!(" {line}"));
-    let steps: Vec<&Step> = evaluation.program.steps.iter().chain(&training.program.steps).collect();
-    let layers = hygienic(layers::emit(shaped, source, &names, &offsets, &steps));
-    let (passes, parts) = emit_passes(compiled, &names);
-    let (passes, parts) = (hygienic(passes), hygienic(parts));
-    let (frozen_items, freeze) = frozen::emit(shaped, source, &names, &offsets, inference);
-    let (frozen_items, freeze) = (hygienic(frozen_items), hygienic(freeze));
-    let info = emit_info(compiled, source, &offsets, name);
+    let inside = hygienic(inside(item, source, compiled, &offsets));
     let input_shapes: Vec<&Shape> = shaped.inputs.iter().collect();
     let output_shapes: Vec<&Shape> = shaped.outputs.iter().map(|&value| shaped.shape(value)).collect();
     let Types { inputs, output_views, outputs, sample, prediction } = Types::new(&input_shapes, &output_shapes, true);
     let types = Types::new(&input_shapes, &output_shapes, false);
     let constants = interface::constants(item, shaped);
-    let predicts = minimum_evaluation_batch(shaped) <= 1;
+    let predicts = info::minimum_evaluation_batch(shaped) <= 1;
     let methods = interface::methods(item, &types, predicts);
     let loss = shaped.header.loss.as_ref().map(|loss| {
         let loss = loss.value.code();
@@ -118,57 +105,6 @@ pub fn network(item: &Item, source: &Source, compiled: &Compiled, files: &Files)
             }
         }
     });
-    let body = quote! {
-        #layers
-
-        #parts
-
-        impl castnet::Network for #name {
-            const INFO: &'static castnet::NetworkInfo = &#info;
-
-            type Inputs<'a> = #inputs;
-            type OutputViews<'a> = #output_views;
-            type Outputs = #outputs;
-            type Sample<'a> = #sample;
-            type Prediction = #prediction;
-
-            fn state(&self) -> &castnet::State {
-                &self.state
-            }
-
-            fn state_mut(&mut self) -> &mut castnet::State {
-                &mut self.state
-            }
-
-            fn from_state(state: castnet::State) -> Self {
-                Self { state }
-            }
-
-            #passes
-        }
-
-        #frozen_items
-
-        impl castnet::Freeze for #name {
-            #freeze
-        }
-
-        #loss
-
-        #built_in
-
-        #[allow(dead_code, unreachable_pub)]
-        impl #name {
-            #constants
-
-            #pretrained
-
-            #methods
-        }
-    };
-    // A user's module may have a `None` of its own.
-    let options = ["None", "Some"].map(|word| (mentions(&body, word), format_ident!("{word}")));
-    let options = options.iter().filter(|(used, _)| *used).map(|(_, word)| word);
     quote! {
         #attributes
         #(#[doc = #docs])*
@@ -177,175 +113,174 @@ pub fn network(item: &Item, source: &Source, compiled: &Compiled, files: &Files)
         }
 
         const _: () = {
-            use ::core::option::Option::{#(#options),*};
-            use ::core::result::Result::Ok;
             use #krate::__private as castnet;
+            use castnet::scope::*;
 
             #tracked
 
-            #body
+            /// The layers, and the passes through them.
+            mod network {
+                use #krate::__private as castnet;
+                use castnet::scope::*;
+
+                #inside
+            }
+
+            impl castnet::Network for #name {
+                const INFO: &'static castnet::NetworkInfo = network::INFO;
+                const PASSES: castnet::Passes = network::PASSES;
+
+                type Inputs<'a> = #inputs;
+                type OutputViews<'a> = #output_views;
+                type Outputs = #outputs;
+                type Sample<'a> = #sample;
+                type Prediction = #prediction;
+
+                fn state(&self) -> &castnet::State {
+                    &self.state
+                }
+
+                fn state_mut(&mut self) -> &mut castnet::State {
+                    &mut self.state
+                }
+
+                fn from_state(state: castnet::State) -> Self {
+                    Self { state }
+                }
+            }
+
+            impl castnet::Freeze for #name {
+                const FROZEN: &'static castnet::FrozenInfo = network::FROZEN;
+            }
+
+            #loss
+
+            #built_in
+
+            #[allow(dead_code, unreachable_pub, clippy::missing_errors_doc)]
+            impl #name {
+                #constants
+
+                #pretrained
+
+                #methods
+            }
         };
     }
 }
 
-/// The passes as functions of the trait, and the functions that the long ones among them call.
-fn emit_passes(compiled: &Compiled, names: &Names) -> (TokenStream, TokenStream) {
-    let Compiled { shaped, evaluation, training, .. } = compiled;
-    let forward = training.program.forward;
-    let evaluate = passes::statements(shaped, evaluation, names, &evaluation.program.steps);
-    let train = passes::statements(shaped, training, names, &training.program.steps[..forward]);
-    let backward = passes::statements(shaped, training, names, &training.program.steps[forward..]);
-    let mut parts = TokenStream::new();
-    // What a pass does not use is called `_so`, since the user's lints see this code.
-    let name = |body: &TokenStream, word: &str| {
-        if mentions(body, word) { format_ident!("{word}") } else { format_ident!("_{word}") }
+/// What stands in the module of the generated code, where nothing of the user's module is in sight.
+fn inside(item: &Item, source: &Source, compiled: &Compiled, offsets: &Offsets) -> TokenStream {
+    let Compiled { shaped, evaluation, training, inference } = compiled;
+    let names = Names::new(shaped);
+    let network = calls::Network { shaped, source, names: &names, offsets };
+    let variables = [evaluation, training, inference].map(|planned| names.variables(&planned.program));
+    let [of_evaluation, of_training, of_inference] = variables.each_ref().map(Vec::as_slice);
+    let second = inference.second.as_ref().unwrap_or(&inference.first);
+    let spans = AllSpans {
+        evaluation: Spans::new(&evaluation.program, &evaluation.first, "evaluation", of_evaluation),
+        training: Spans::new(&training.program, &training.first, "training", of_training),
+        head: Spans::new(&inference.program, &inference.first, "head", of_inference),
+        tail: Spans::new(&inference.program, second, "tail", of_inference),
     };
-    let write = |function: &Ident, doc: &str, body: &TokenStream, extra: &[(&str, TokenStream)]| {
-        let (context, parameters, arena) = (name(body, "context"), name(body, "parameters"), name(body, "arena"));
-        let (mut before, mut after) = (Vec::new(), Vec::new());
-        for (word, kind) in extra {
-            let word_name = name(body, word);
-            let argument = quote!(#word_name: #kind);
-            if *word == "inputs" { after.push(argument) } else { before.push(argument) }
-        }
-        quote! {
-            #[doc = #doc]
-            fn #function(
-                #context: &mut castnet::Context,
-                #parameters: &[f32],
-                #(#before,)*
-                #arena: &mut castnet::Arena,
-                #(#after,)*
-            ) {
-                #body
-            }
-        }
+    let mut done = HashSet::new();
+    let mut codes = |planned| {
+        let mut emitter = Emitter::new(network, planned, &mut done);
+        planned.program.calls.iter().map(|call| emitter.emit(call)).collect::<Vec<CallCode>>()
     };
-    let mut pass = |function: &str, doc: &str, bodies: Vec<TokenStream>, extra: &[(&str, TokenStream)]| {
-        if let [body] = bodies.as_slice() {
-            return write(&format_ident!("{function}"), doc, body, extra);
-        }
-        let known = |word: &&str| extra.iter().any(|(extra, _)| extra == word);
-        let (before, after) =
-            (["buffers", "gradients"].into_iter().filter(known), ["inputs"].into_iter().filter(known));
-        let arguments: Vec<Ident> = ["context", "parameters"]
-            .into_iter()
-            .chain(before)
-            .chain(["arena"])
-            .chain(after)
-            .map(|word| format_ident!("{word}"))
-            .collect();
-        let mut calls = TokenStream::new();
-        for (i, body) in bodies.iter().enumerate() {
-            let part = format_ident!("{function}_{}", i + 1);
-            let doc = format!("{doc} Part {} of {}.", i + 1, bodies.len());
-            parts.extend(write(&part, &doc, body, extra));
-            calls.extend(quote!(#part(#(#arguments),*);));
-        }
-        write(&format_ident!("{function}"), doc, &calls, extra)
+    let evaluated = codes(evaluation);
+    let trained = codes(training);
+    let mut emitter = Emitter::new(network, inference, &mut done);
+    let frozen: Vec<CallCode> = inference.program.calls.iter().map(|call| emitter.emit(call)).collect();
+    let layers = by_layer(&[(evaluation, &evaluated), (training, &trained)]);
+    let frozen_items = frozen.iter().map(|code| &code.items);
+    let packs: Vec<Ident> = frozen.iter().filter_map(|code| code.pack.clone()).collect();
+
+    let context = ("context", quote!(&mut castnet::Context));
+    let parameters = ("parameters", quote!(&[f32]));
+    let packed = ("packed", quote!(&[f32]));
+    let arena = ("arena", quote!(&mut castnet::Arena));
+    let evaluation_pass = Pass {
+        name: "evaluation_pass",
+        doc: "Evaluation: every layer in turn.",
+        arguments: vec![context.clone(), parameters.clone(), ("buffers", quote!(&[f32])), arena.clone()],
+        spans: &spans.evaluation,
     };
-    let evaluate =
-        pass("evaluation_pass", " Evaluation: every layer in turn.", evaluate, &[("buffers", quote!(&[f32]))]);
-    let train = pass(
-        "training_pass",
-        " The forward pass of training: every layer in turn, keeping what the gradients read.",
-        train,
-        &[("buffers", quote!(&mut [f32]))],
-    );
-    let backward = pass(
-        "backward_pass",
-        " The backward pass: the gradients of every layer, the last one first.",
-        backward,
-        &[("gradients", quote!(&mut [f32])), ("inputs", quote!(bool))],
-    );
-    let passes = quote! {
+    let training_pass = Pass {
+        name: "training_pass",
+        doc: "The forward pass of training: every layer in turn, keeping what the gradients read.",
+        arguments: vec![context.clone(), parameters.clone(), ("buffers", quote!(&mut [f32])), arena.clone()],
+        spans: &spans.training,
+    };
+    let gradients = ("gradients", quote!(&mut [f32]));
+    let backward_pass = Pass {
+        name: "backward_pass",
+        doc: "The backward pass: the gradients of every layer, the last one first; those of the network's inputs if `inputs` says so.",
+        arguments: vec![context.clone(), parameters, gradients, arena.clone(), ("inputs", quote!(bool))],
+        spans: &spans.training,
+    };
+    let head_pass = Pass {
+        name: "head_pass",
+        doc: "The layers that samples go through one by one.",
+        arguments: vec![context.clone(), packed.clone(), ("inputs", quote!(&[&[f32]])), arena.clone()],
+        spans: &spans.head,
+    };
+    let tail_pass = Pass {
+        name: "tail_pass",
+        doc: "The layers that a batch goes through together.",
+        arguments: vec![context, packed, arena],
+        spans: &spans.tail,
+    };
+
+    let emit = |pass: &Pass<'_>, planned: &Planned, codes: &[CallCode], calls: Range<usize>| {
+        pass.emit(&planned.program, &planned.program.calls[calls.clone()], &codes[calls])
+    };
+    let whole = |planned: &Planned| planned.program.calls.len();
+    let evaluate = emit(&evaluation_pass, evaluation, &evaluated, 0..whole(evaluation));
+    let train = emit(&training_pass, training, &trained, 0..training.program.cut);
+    let backward = emit(&backward_pass, training, &trained, training.program.cut..whole(training));
+    let head = emit(&head_pass, inference, &frozen, 0..inference.program.cut);
+    let tail = emit(&tail_pass, inference, &frozen, inference.program.cut..whole(inference));
+    let frozen_info = info::frozen(compiled, &emitter, &spans, &packs, [head.is_some(), tail.is_some()]);
+    let info = info::network(compiled, offsets, &item.name, &spans);
+    let modules = [
+        spans.evaluation.emit("Where values lie in evaluation."),
+        spans.training.emit("Where values and their gradients lie in training."),
+        spans.head.emit("Where values lie while samples go through the inference program one by one."),
+        spans.tail.emit("Where values lie while a batch goes through the inference program together."),
+    ];
+    quote! {
+        #info
+
+        #layers
+
+        #(#modules)*
+
         #evaluate
 
         #train
 
         #backward
-    };
-    (passes, parts)
-}
 
-fn emit_info(compiled: &Compiled, _source: &Source, offsets: &Offsets, name: &Ident) -> TokenStream {
-    let Compiled { shaped, evaluation, training, inference } = compiled;
-    let name = name.to_string();
-    let value = |name: &str, shape: &Shape, [eval, train, gradient]: [StorageId; 3], frozen: TokenStream| {
-        let shape = ints(&shape.0);
-        let [eval, train, gradient] = [(evaluation, eval), (training, train), (training, gradient)]
-            .map(|(planned, storage)| passes::place(planned, storage));
-        quote! {
-            castnet::ValueInfo {
-                name: #name,
-                shape: &#shape,
-                evaluation: #eval,
-                training: #train,
-                gradient: #gradient,
-                frozen: #frozen,
-            }
-        }
-    };
-    let (e, t) = (&evaluation.program, &training.program);
-    let inputs = shaped.header.inputs.iter().zip(&shaped.inputs).enumerate().map(|(i, (input, shape))| {
-        let frozen = frozen::place(inference, inference.frozen.inputs[i]);
-        value(&input.name, shape, [e.inputs[i], t.inputs[i], t.input_gradients[i]], frozen)
-    });
-    let outputs = shaped.outputs.iter().enumerate().map(|(i, &output): (usize, &ValueId)| {
-        let frozen = frozen::place(inference, inference.frozen.outputs[i]);
-        value(shaped.name(output), shaped.shape(output), [e.outputs[i], t.outputs[i], t.output_gradients[i]], frozen)
-    });
-    let parameters = shaped.nodes.iter().zip(&offsets.parameters).flat_map(|(node, places)| {
-        node.op.parameters().into_iter().zip(places).map(|(parameter, &(from, _))| {
-            let name = format!("{}.{}", node.site.name, parameter.name);
-            let (shape, offset, init) = (ints(&parameter.shape), int(from), parameter.init.code());
-            quote!(castnet::ParameterInfo { name: #name, shape: &#shape, offset: #offset, init: #init })
-        })
-    });
-    let buffers = shaped.nodes.iter().zip(&offsets.buffers).flat_map(|(node, places)| {
-        node.op.buffers().into_iter().zip(places).map(|(buffer, &(from, _))| {
-            let name = format!("{}.{}", node.site.name, buffer.name);
-            let (shape, offset, fill) = (ints(&buffer.shape), int(from), crate::tokens::float(buffer.fill));
-            quote!(castnet::BufferInfo { name: #name, shape: &#shape, offset: #offset, fill: #fill })
-        })
-    });
-    let (parameter_count, buffer_count) = (int(offsets.parameter_count), int(offsets.buffer_count));
-    let macs = long(shaped.nodes.iter().fold(0u64, |sum, node| sum.saturating_add(node.op.macs())));
-    let size = |planned: &Planned| {
-        let (fixed, per_sample) = (int(planned.size.fixed), int(planned.size.per_sample));
-        quote!(castnet::ArenaSize { fixed: #fixed, per_sample: #per_sample })
-    };
-    let (evaluation, training) = (size(evaluation), size(training));
-    let loss = match &shaped.header.loss {
-        Some(loss) => {
-            let loss = loss.value.code();
-            quote!(Some(#loss))
-        }
-        None => quote!(None),
-    };
-    let minimum_training = int(shaped.nodes.iter().map(|node| node.op.minimum_batch()).max().unwrap_or(1));
-    let minimum_evaluation = int(minimum_evaluation_batch(shaped));
-    quote! {
-        castnet::NetworkInfo {
-            name: #name,
-            inputs: &[#(#inputs),*],
-            outputs: &[#(#outputs),*],
-            parameters: &[#(#parameters),*],
-            buffers: &[#(#buffers),*],
-            parameter_count: #parameter_count,
-            buffer_count: #buffer_count,
-            macs: #macs,
-            evaluation: #evaluation,
-            training: #training,
-            loss: #loss,
-            minimum_training_batch: #minimum_training,
-            minimum_evaluation_batch: #minimum_evaluation,
-        }
+        /// The passes of evaluation and of training.
+        pub(super) const PASSES: castnet::Passes =
+            castnet::Passes { evaluation: evaluation_pass, training: training_pass, backward: backward_pass };
+
+        #(#frozen_items)*
+
+        #head
+
+        #tail
+
+        #frozen_info
     }
 }
 
-/// The smallest batch whose evaluation is defined: more than one only where statistics of the batch take the place of running ones.
-fn minimum_evaluation_batch(shaped: &Shaped) -> usize {
-    let own = shaped.nodes.iter().filter(|node| node.op.evaluates_as_trained());
-    own.map(|node| node.op.minimum_batch()).max().unwrap_or(1)
+/// The functions of the layers in the order of the spec, each layer's together.
+fn by_layer(programs: &[(&Planned, &Vec<CallCode>)]) -> TokenStream {
+    let codes = programs.iter().flat_map(|(planned, codes)| planned.program.calls.iter().zip(codes.iter()));
+    let mut items: Vec<(usize, &TokenStream)> =
+        codes.filter_map(|(call, code)| Some((call.layer()?, &code.items))).collect();
+    items.sort_by_key(|(layer, _)| *layer);
+    items.into_iter().flat_map(|(_, items)| items.clone()).collect()
 }

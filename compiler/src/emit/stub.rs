@@ -25,6 +25,7 @@ pub fn stub(item: &Item, errors: &[(Span, String)], files: &Files) -> TokenStrea
 
         const _: () = {
             use #krate::__private as castnet;
+            use castnet::scope::*;
 
             // An array whose length is an error implements nothing, and rustc says nothing about what follows from an error.
             type Unknown = <[f32; #first] as castnet::Network>::Outputs;
@@ -36,6 +37,7 @@ pub fn stub(item: &Item, errors: &[(Span, String)], files: &Files) -> TokenStrea
 
             impl castnet::Network for #name {
                 const INFO: &'static castnet::NetworkInfo = UNKNOWN;
+                const PASSES: castnet::Passes = UNKNOWN;
 
                 type Inputs<'a> = Unknown;
                 type OutputViews<'a> = Unknown;
@@ -54,24 +56,10 @@ pub fn stub(item: &Item, errors: &[(Span, String)], files: &Files) -> TokenStrea
                 fn from_state(state: castnet::State) -> Self {
                     Self { state }
                 }
-
-                fn evaluation_pass(_: &mut castnet::Context, _: &[f32], _: &[f32], _: &mut castnet::Arena) {}
-
-                fn training_pass(_: &mut castnet::Context, _: &[f32], _: &mut [f32], _: &mut castnet::Arena) {}
-
-                fn backward_pass(_: &mut castnet::Context, _: &[f32], _: &mut [f32], _: &mut castnet::Arena, _: bool) {}
             }
 
             impl castnet::Freeze for #name {
                 const FROZEN: &'static castnet::FrozenInfo = UNKNOWN;
-
-                fn pack(_: &mut castnet::Tensors<'_>, _: &mut [f32]) -> castnet::Result<()> {
-                    ::core::result::Result::Ok(())
-                }
-
-                fn head_pass(_: &mut castnet::Context, _: &[f32], _: &[&[f32]], _: &mut castnet::Arena) {}
-
-                fn tail_pass(_: &mut castnet::Context, _: &[f32], _: &mut castnet::Arena) {}
             }
 
             impl castnet::NetworkWithLoss for #name {

@@ -1,7 +1,8 @@
 //! Elementwise activations without parameters: one kernel with a variant each.
 
-use super::{Call, Gradient, Layer, LayerType, Op, Reads, Role};
+use super::{Call, Gradient, Layer, LayerType, Op, Reads};
 use crate::descriptor::Code;
+use crate::lower::operation::Operation;
 use crate::shape::{Checked, Infer};
 use castnet_descriptors::Activation;
 use proc_macro2::TokenStream;
@@ -62,8 +63,8 @@ impl Op for Activation {
         quote!(castnet::activation::backward(context, #activation, #saved, grad_output, grad_input);)
     }
 
-    fn role(&self) -> Role {
-        Role::Activation(*self)
+    fn operation(&self, _: usize) -> Option<Operation> {
+        Some(Operation::Activation(*self))
     }
 }
 

@@ -1,9 +1,10 @@
 //! `adaptive_avg_pool2d` and `adaptive_max_pool2d`: windows as many as the result has pixels.
 
 use super::pool::check_plane;
-use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads, Role};
+use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
 use crate::args::{Arg, Args};
 use crate::descriptor;
+use crate::lower::operation::{Maps, Operation};
 use crate::shape::{Checked, Infer, Shape};
 use castnet_descriptors::AdaptivePool2d;
 use proc_macro2::TokenStream;
@@ -98,12 +99,13 @@ impl Op for AdaptivePoolOp {
         }
     }
 
-    fn role(&self) -> Role {
+    fn operation(&self, _: usize) -> Option<Operation> {
         // Every window is one pixel.
         if self.sizes.input == self.sizes.output {
-            return Role::Nothing;
+            return Some(Operation::Nothing);
         }
-        Role::Blocked(if self.kind == Kind::Max { "adaptive_max_pool2d" } else { "adaptive_avg_pool2d" })
+        let module = if self.kind == Kind::Max { "adaptive_max_pool2d" } else { "adaptive_avg_pool2d" };
+        Some(Operation::Maps(Maps { module, pool: None }))
     }
 }
 

@@ -3,9 +3,10 @@
 
 use super::affine::{self, split, split_gradients};
 use super::init::{self, WeightInit};
-use super::{BufferDecl, Call, Extent, Gradient, Layer, LayerType, Op, Parameter, Reads, Role};
+use super::{BufferDecl, Call, Extent, Gradient, Layer, LayerType, Op, Parameter, Reads};
 use crate::args::{Arg, Args};
 use crate::descriptor;
+use crate::lower::operation::{Affine, Norm, Operation};
 use crate::shape::{Checked, Infer};
 use crate::tokens::int;
 use castnet_descriptors::Init;
@@ -158,8 +159,9 @@ impl Op for BatchNormOp {
         }
     }
 
-    fn role(&self) -> Role {
-        if self.track_running_stats { Role::Affine { eps: self.sizes.eps } } else { Role::Plain }
+    fn operation(&self, layer: usize) -> Option<Operation> {
+        let norm = Norm { layer, affine: self.affine, eps: self.sizes.eps };
+        self.track_running_stats.then_some(Operation::Affine(Affine { norm, activation: None }))
     }
 }
 
@@ -167,6 +169,7 @@ impl Op for BatchNormOp {
 mod tests {
     use super::super::testing::{compiled, last, refused, spec};
     use super::super::{Extent, Init};
+    use crate::lower::operation::{Function, Operation};
 
     #[test]
     fn has_pytorchs_parameters_and_buffers() {
@@ -193,8 +196,8 @@ mod tests {
         let node = last("[4, 5, 6]", &[layer]).unwrap();
         assert!(node.op.parameters().is_empty() && node.op.buffers().is_empty());
         let compiled = compiled(&spec("[4, 5, 6]", &[layer])).unwrap();
-        let step = &compiled.evaluation.program.steps[0];
-        assert_eq!(step.action, crate::program::Action::Forward { node: 0, train: true });
+        let call = &compiled.evaluation.program.calls[0];
+        assert_eq!(call.operation, Operation::Layer(Function::ForwardTrain));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Layers that combine several inputs element by element: `add` and `mul`.
 
-use super::{Call, Gradient, Layer, LayerType, Op, Reads, Role};
+use super::{Call, Gradient, Layer, LayerType, Op, Reads};
 use crate::descriptor;
+use crate::lower::operation::{self, Operation};
 use crate::shape::{Checked, Infer, Shape};
 use crate::tokens::int;
 use castnet_descriptors::Broadcast;
@@ -102,11 +103,9 @@ impl Op for CombineOp {
         }
     }
 
-    fn role(&self) -> Role {
-        match self.combine {
-            Combine::Sum => Role::Add,
-            Combine::Product => Role::Mul,
-        }
+    fn operation(&self, _: usize) -> Option<Operation> {
+        let product = self.combine == Combine::Product;
+        Some(Operation::Combine(operation::Combine { product, activation: None }))
     }
 }
 

@@ -1,9 +1,10 @@
 //! `concat`: inputs one behind the other along an axis.
 
 use super::flatten::axis;
-use super::{Call, Gradient, Layer, LayerType, Op, Reads, Role};
+use super::{Call, Gradient, Layer, LayerType, Op, Reads};
 use crate::args::{Arg, Args};
 use crate::descriptor;
+use crate::lower::operation::Operation;
 use crate::shape::{Checked, Infer};
 use crate::tokens::int;
 use proc_macro2::TokenStream;
@@ -93,8 +94,8 @@ impl Op for ConcatOp {
         quote!(castnet::concat::backward(context, &#op, #which, grad_output, grad_input);)
     }
 
-    fn role(&self) -> Role {
-        Role::Concat { channels: self.channels }
+    fn operation(&self, _: usize) -> Option<Operation> {
+        Some(Operation::Concat { channels: self.channels })
     }
 }
 

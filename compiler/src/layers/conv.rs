@@ -2,9 +2,10 @@
 
 use super::init::{self, WeightInit};
 use super::window::{self, Padding, Reach, padded_window, sizes_text};
-use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads, Role};
+use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
 use crate::args::{Arg, Args, list_names};
 use crate::descriptor;
+use crate::lower::operation::{Convolution, Operation};
 use crate::shape::{Checked, Infer, Shape};
 use castnet_descriptors::{Conv2d, Init, PaddingMode};
 use proc_macro2::TokenStream;
@@ -264,8 +265,9 @@ impl Op for ConvOp {
         }
     }
 
-    fn role(&self) -> Role {
-        Role::Convolution(self.sizes)
+    fn operation(&self, _: usize) -> Option<Operation> {
+        // Another mode of padding is as good as zeros where nothing is padded, neither in front nor behind.
+        self.sizes.reads_zeros_outside().then(|| Operation::Convolution(Convolution::new(self.sizes)))
     }
 }
 

@@ -1,9 +1,10 @@
 //! `dropout` and `dropout2d`: random in training, nothing in evaluation.
 
-use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads, Role};
+use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
 use crate::args::Args;
+use crate::lower::operation::Operation;
 use crate::shape::{Checked, Infer};
-use crate::tokens::{float, int, long};
+use crate::tokens::{float, int};
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -85,10 +86,10 @@ impl Op for DropoutOp {
     }
 
     fn forward_train(&self, call: &Call) -> TokenStream {
-        let (input, p, number, inner) = (call.input(), float(self.p), long(call.number), int(self.inner));
+        let (input, p, stream, inner) = (call.input(), float(self.p), &call.stream, int(self.inner));
         match self.kind {
-            Kind::Elements => quote!(castnet::dropout::forward(context, #p, #number, #input, output, saved);),
-            Kind::Channels => quote!(castnet::dropout::forward2d(context, #p, #number, #inner, #input, output, saved);),
+            Kind::Elements => quote!(castnet::dropout::forward(context, #p, #stream, #input, output, saved);),
+            Kind::Channels => quote!(castnet::dropout::forward2d(context, #p, #stream, #inner, #input, output, saved);),
         }
     }
 
@@ -100,8 +101,8 @@ impl Op for DropoutOp {
         }
     }
 
-    fn role(&self) -> Role {
-        Role::Nothing
+    fn operation(&self, _: usize) -> Option<Operation> {
+        Some(Operation::Nothing)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Layers that only rename: `flatten` and `identity`.
 
-use super::{Call, Gradient, Layer, LayerType, Op, Reads, Role};
+use super::{Call, Gradient, Layer, LayerType, Op, Reads};
 use crate::args::{Arg, Args};
+use crate::lower::operation::Operation;
 use crate::shape::{Checked, Infer, Shape};
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -123,7 +124,7 @@ impl Op for Alias {
         quote!(castnet::elementwise::copy(context, grad_output, grad_input);)
     }
 
-    fn role(&self) -> Role {
-        if self.renames { Role::Flatten } else { Role::Nothing }
+    fn operation(&self, _: usize) -> Option<Operation> {
+        Some(if self.renames { Operation::Flatten } else { Operation::Nothing })
     }
 }

@@ -1,9 +1,10 @@
 //! `linear`: a matrix on the last axis.
 
 use super::init::{self, WeightInit};
-use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads, Role};
+use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
 use crate::args::{Arg, Args};
 use crate::descriptor;
+use crate::lower::operation::{self, Operation};
 use crate::shape::{Checked, Infer, Shape};
 use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
@@ -107,11 +108,8 @@ impl Op for LinearOp {
         }
     }
 
-    fn role(&self) -> Role {
-        Role::Linear {
-            in_features: self.sizes.in_features,
-            out_features: self.sizes.out_features,
-            rows: self.sizes.rows,
-        }
+    fn operation(&self, _: usize) -> Option<Operation> {
+        let linear = operation::Linear { sizes: self.sizes, map: None, norm: None, activation: None };
+        Some(Operation::Linear(linear))
     }
 }

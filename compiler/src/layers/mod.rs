@@ -26,8 +26,10 @@ mod upsample;
 mod window;
 
 use crate::args::Args;
+use crate::lower::operation::Operation;
+pub use crate::lower::operation::{Extent, Gradient};
 use crate::shape::{Checked, Infer};
-use castnet_descriptors::{Activation, Conv2d, Init, Pool2x2};
+use castnet_descriptors::Init;
 use proc_macro2::{Ident, TokenStream};
 use std::fmt::Debug;
 use std::ops::Range;
@@ -152,41 +154,6 @@ pub struct BufferDecl {
     pub fill: f32,
 }
 
-/// A number of floats: some per sample, some once for the whole batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Extent {
-    /// Floats for each sample.
-    pub per_sample: usize,
-    /// Floats once.
-    pub fixed: usize,
-}
-
-impl Extent {
-    /// Floats for each sample.
-    pub const fn per_sample(floats: usize) -> Self {
-        Self { per_sample: floats, fixed: 0 }
-    }
-
-    /// Floats once for the batch.
-    pub const fn fixed(floats: usize) -> Self {
-        Self { per_sample: 0, fixed: floats }
-    }
-
-    /// Whether it is nothing.
-    pub const fn is_empty(&self) -> bool {
-        self.per_sample == 0 && self.fixed == 0
-    }
-}
-
-/// A gradient of a layer: each is a function of its own in the generated code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Gradient {
-    /// That of all parameters.
-    Parameters,
-    /// That of input number so-and-so.
-    Input(usize),
-}
-
 /// What a gradient reads beside `grad_output`: what it does not read need not be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reads {
@@ -216,8 +183,8 @@ pub struct Call {
     pub ranges: Vec<Range<usize>>,
     /// The range of each of the layer's buffers in the flat one. They are neighbours.
     pub buffers: Vec<Range<usize>>,
-    /// The layer's number, for random streams.
-    pub number: u64,
+    /// The constant with the number of the layer's stream of random numbers.
+    pub stream: Ident,
     /// Whether an unpooling layer takes this one's indices.
     pub gives_indices: bool,
 }
@@ -235,46 +202,6 @@ impl Call {
             None => quote::quote!(None),
         }
     }
-}
-
-/// What the inference program may make of a layer beyond calling its function.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Role {
-    /// Its function is called on plain values.
-    Plain,
-    /// Evaluation passes its input on as it is.
-    Nothing,
-    /// Evaluation gives its input another shape.
-    Flatten,
-    /// A convolution: it has kernels of its own, and takes in what follows it.
-    Convolution(Conv2d),
-    /// A linear layer with its sizes; `rows` is the product of a sample's leading axes.
-    Linear {
-        /// Features that flow in.
-        in_features: usize,
-        /// Features that come out.
-        out_features: usize,
-        /// Product of the leading axes of a sample.
-        rows: usize,
-    },
-    /// A batch norm with running statistics: a factor and an addend for each channel.
-    Affine {
-        /// What is added to the variance.
-        eps: f32,
-    },
-    /// An activation that may be applied where its input is made.
-    Activation(Activation),
-    /// A sum of its inputs.
-    Add,
-    /// A product of its inputs.
-    Mul,
-    /// One behind the other.
-    Concat {
-        /// Whether along the channels.
-        channels: bool,
-    },
-    /// A layer on maps whose kernel for blocked values takes the same descriptor of sizes: the kernel's module.
-    Blocked(&'static str),
 }
 
 /// A layer with everything known: what the later stages use. The bodies of generated functions are its tokens.
@@ -347,13 +274,9 @@ pub trait Op: Debug {
         TokenStream::new()
     }
 
-    /// What inference may make of it.
-    fn role(&self) -> Role {
-        Role::Plain
-    }
-
-    /// The pool that it is, if it makes one pixel of each 2x2 that lie whole in its input.
-    fn pool_2x2(&self) -> Option<Pool2x2> {
+    /// The operation that the inference program may run in place of its forward function, as layer number `layer`. It may take in what
+    /// stands beside the layer, and read and write blocked maps. `None`: its function is called on plain values.
+    fn operation(&self, _layer: usize) -> Option<Operation> {
         None
     }
 }

@@ -3,9 +3,10 @@
 
 use super::conv::{two_axes, with_height};
 use super::window::{Reach, axis_name, padded_window, sizes_text};
-use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads, Role};
+use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
 use crate::args::{Arg, Args};
 use crate::descriptor;
+use crate::lower::operation::{Maps, Operation};
 use crate::shape::{Checked, Infer, Shape};
 use castnet_descriptors::{AvgPool2d, Pool2d, Pool2x2};
 use proc_macro2::TokenStream;
@@ -255,10 +256,14 @@ impl Op for PoolOp {
         }
     }
 
-    fn role(&self) -> Role {
-        Role::Blocked(if self.kind == Kind::Max { "max_pool2d" } else { "avg_pool2d" })
+    fn operation(&self, _: usize) -> Option<Operation> {
+        let module = if self.kind == Kind::Max { "max_pool2d" } else { "avg_pool2d" };
+        Some(Operation::Maps(Maps { module, pool: self.pool_2x2() }))
     }
+}
 
+impl PoolOp {
+    /// The pool that it is, if it makes one pixel of each 2x2 that lie whole in its input.
     fn pool_2x2(&self) -> Option<Pool2x2> {
         let windows = self.windows.kernel == [2, 2] && self.windows.stride == [2, 2] && self.windows.dilation == [1, 1];
         // With `ceil_mode` the last window may reach past the map.

@@ -4,7 +4,6 @@ use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
 use crate::args::{Arg, Args};
 use crate::descriptor;
 use crate::shape::{Checked, Infer};
-use crate::tokens::long;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -78,8 +77,8 @@ impl Op for RreluOp {
     }
 
     fn forward_train(&self, call: &Call) -> TokenStream {
-        let (op, input, number) = (&call.op, call.input(), long(call.number));
-        quote!(castnet::rrelu::forward_train(context, &#op, #number, #input, output, saved);)
+        let (op, input, stream) = (&call.op, call.input(), &call.stream);
+        quote!(castnet::rrelu::forward_train(context, &#op, #stream, #input, output, saved);)
     }
 
     fn backward_input(&self, _: &Call, _: usize) -> TokenStream {

@@ -1,9 +1,10 @@
 //! `upsample`: larger (or smaller) maps by a factor.
 
 use super::window::axis_name;
-use super::{Call, Gradient, Layer, LayerType, Op, Reads, Role};
+use super::{Call, Gradient, Layer, LayerType, Op, Reads};
 use crate::args::{Arg, Args, Numbers};
 use crate::descriptor;
+use crate::lower::operation::{Maps, Operation};
 use crate::shape::{Checked, Infer, Shape, describe};
 use castnet_descriptors::UpsampleMode;
 use proc_macro2::TokenStream;
@@ -126,8 +127,8 @@ impl Op for UpsampleOp {
         quote!(castnet::upsample::backward(context, &#op, grad_output, grad_input);)
     }
 
-    fn role(&self) -> Role {
-        Role::Blocked("upsample")
+    fn operation(&self, _: usize) -> Option<Operation> {
+        Some(Operation::Maps(Maps { module: "upsample", pool: None }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A network whose one input and output are 16 MiB: nothing of it may lie on the stack.
 
-use castnet::__private::{Arena, ArenaSize, Context, Network, NetworkInfo, State, ValueInfo, per_sample};
+use castnet::__private::{Arena, ArenaSize, Context, Network, NetworkInfo, Passes, State, ValueInfo, per_sample};
 use castnet::ndarray::{Array4, ArrayView4};
 
 /// The output is the input, doubled.
@@ -35,6 +35,8 @@ static INFO: NetworkInfo = NetworkInfo {
 
 impl Network for Large {
     const INFO: &'static NetworkInfo = &INFO;
+    const PASSES: Passes =
+        Passes { evaluation: Self::evaluation_pass, training: Self::training_pass, backward: Self::backward_pass };
 
     type Inputs<'a> = ArrayView4<'a, f32>;
     type OutputViews<'a> = ArrayView4<'a, f32>;
@@ -53,7 +55,9 @@ impl Network for Large {
     fn from_state(state: State) -> Self {
         Self(state)
     }
+}
 
+impl Large {
     fn evaluation_pass(_: &mut Context, _: &[f32], _: &[f32], arena: &mut Arena) {
         let [input, output] = arena.get([per_sample(0, FLOATS), per_sample(FLOATS, 2 * FLOATS)]);
         output.iter_mut().zip(input).for_each(|(y, x)| *y = 2.0 * *x);

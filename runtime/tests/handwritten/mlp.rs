@@ -86,6 +86,11 @@ const _: () = {
 
     impl castnet::Network for Mlp {
         const INFO: &'static castnet::NetworkInfo = &INFO;
+        const PASSES: castnet::Passes = castnet::Passes {
+            evaluation: Self::evaluation_pass,
+            training: Self::training_pass,
+            backward: Self::backward_pass,
+        };
 
         type Inputs<'a> = castnet::ndarray::ArrayView2<'a, f32>;
         type OutputViews<'a> = castnet::ndarray::ArrayView2<'a, f32>;
@@ -104,7 +109,9 @@ const _: () = {
         fn from_state(state: castnet::State) -> Self {
             Self { state }
         }
+    }
 
+    impl Mlp {
         fn evaluation_pass(
             context: &mut castnet::Context,
             parameters: &[f32],

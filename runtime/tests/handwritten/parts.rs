@@ -2,7 +2,7 @@
 //! is an input, and no loss in the spec: what a small chain does not show.
 
 use castnet::__private::{
-    Arena, ArenaSize, BufferInfo, Context, Init, Network, NetworkInfo, ParameterInfo, State, ValueInfo, fixed,
+    Arena, ArenaSize, BufferInfo, Context, Init, Network, NetworkInfo, ParameterInfo, Passes, State, ValueInfo, fixed,
     per_sample,
 };
 use castnet::Loss;
@@ -84,6 +84,8 @@ static INFO: NetworkInfo = NetworkInfo {
 
 impl Network for Parts {
     const INFO: &'static NetworkInfo = &INFO;
+    const PASSES: Passes =
+        Passes { evaluation: Self::evaluation_pass, training: Self::training_pass, backward: Self::backward_pass };
 
     type Inputs<'a> = (ArrayView2<'a, f32>, ArrayView3<'a, f32>, ArrayView4<'a, f32>);
     type OutputViews<'a> = (ArrayView2<'a, f32>, ArrayView3<'a, f32>, ArrayView4<'a, f32>);
@@ -102,7 +104,9 @@ impl Network for Parts {
     fn from_state(state: State) -> Self {
         Self(state)
     }
+}
 
+impl Parts {
     fn evaluation_pass(_: &mut Context, parameters: &[f32], buffers: &[f32], arena: &mut Arena) {
         let [a, centred] = arena.get([per_sample(0, 3), per_sample(48, 51)]);
         centre(a, parameters, &buffers[0..3], centred);

@@ -397,16 +397,14 @@ fn with_a_residual() {
         inputs: &[&[f32]],
         arena: &mut castnet::Arena,
     ) {
-        let [input_in_blocked] = arena.get([castnet::per_sample(0, 1152)]);
-        input_in_to_blocked(context, inputs[0], input_in_blocked);
-        let [input_in_blocked, from_out] = arena
-            .get([castnet::per_sample(0, 1152), castnet::per_sample(1152, 2304)]);
-        from_frozen(context, packed, input_in_blocked, from_out);
-        let [from_out, relu1_out] = arena
-            .get([castnet::per_sample(1152, 2304), castnet::per_sample(0, 1152)]);
+        let [input_blocked] = arena.get([head::INPUT_BLOCKED]);
+        input_to_blocked(context, inputs[0], input_blocked);
+        let [input_blocked, from_out] = arena.get([head::INPUT_BLOCKED, head::FROM_OUT]);
+        from_frozen(context, packed, input_blocked, from_out);
+        let [from_out, relu1_out] = arena.get([head::FROM_OUT, head::RELU1_OUT]);
         conv_frozen(context, packed, from_out, from_out, relu1_out);
         let [relu1_out, relu1_out_plain] = arena
-            .get([castnet::per_sample(0, 1152), castnet::per_sample(1152, 2304)]);
+            .get([head::RELU1_OUT, head::RELU1_OUT_PLAIN]);
         relu1_out_to_plain(context, relu1_out, relu1_out_plain);
     }
     ");

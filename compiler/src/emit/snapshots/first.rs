@@ -305,7 +305,7 @@ fn planar_with_a_pool() {
         inputs: &[&[f32]],
         arena: &mut castnet::Arena,
     ) {
-        let [pool_out] = arena.get([castnet::per_sample(0, 96)]);
+        let [pool_out] = arena.get([head::POOL_OUT]);
         conv_frozen(context, packed, inputs[0], pool_out);
     }
     ");

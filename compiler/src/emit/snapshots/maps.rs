@@ -285,7 +285,7 @@ fn copied_concatenation() {
 fn concatenation_in_place() {
     let after = "name = 'after'; type = 'conv2d'; out_channels = 16; kernel_size = 1";
     let layers = [TWO[0], TWO[1], "name = 'both'; type = 'concat'; inputs = ['a', 'b']", after];
-    insta::assert_snapshot!(items(HEADER, &layers, &["a_frozen", "b_frozen", "after_frozen", "head_pass"]), @"
+    insta::assert_snapshot!(items(HEADER, &layers, &["a_frozen", "b_frozen", "after_frozen", "head", "head_pass"]), @"
     static A_FROZEN: castnet::blocked::BlockedConv2d = castnet::blocked::BlockedConv2d {
         input: castnet::blocked::Blocked::new(32, 6, 6),
         output: castnet::blocked::Blocked::new(32, 6, 6).within(0, 4),
@@ -349,6 +349,18 @@ fn concatenation_in_place() {
             output,
         );
     }
+    /// Where values lie while samples go through the inference program one by one.
+    mod head {
+        use super::castnet;
+        /// `[64, 6, 6]`, blocked
+        pub(super) const BOTH_OUT: castnet::Span = castnet::per_sample(0, 2304);
+        /// `[16, 6, 6]`, blocked
+        pub(super) const AFTER_OUT: castnet::Span = castnet::per_sample(2304, 2880);
+        /// `[32, 6, 6]`, blocked
+        pub(super) const INPUT_BLOCKED: castnet::Span = castnet::per_sample(2304, 3456);
+        /// `[16, 6, 6]`
+        pub(super) const AFTER_OUT_PLAIN: castnet::Span = castnet::per_sample(0, 576);
+    }
     /// The layers that samples go through one by one.
     fn head_pass(
         context: &mut castnet::Context,
@@ -356,19 +368,16 @@ fn concatenation_in_place() {
         inputs: &[&[f32]],
         arena: &mut castnet::Arena,
     ) {
-        let [input_in_blocked] = arena.get([castnet::per_sample(2304, 3456)]);
-        input_in_to_blocked(context, inputs[0], input_in_blocked);
-        let [input_in_blocked, both_out] = arena
-            .get([castnet::per_sample(2304, 3456), castnet::per_sample(0, 2304)]);
-        a_frozen(context, packed, input_in_blocked, both_out);
-        let [input_in_blocked, both_out] = arena
-            .get([castnet::per_sample(2304, 3456), castnet::per_sample(0, 2304)]);
-        b_frozen(context, input_in_blocked, both_out);
-        let [both_out, after_out] = arena
-            .get([castnet::per_sample(0, 2304), castnet::per_sample(2304, 2880)]);
+        let [input_blocked] = arena.get([head::INPUT_BLOCKED]);
+        input_to_blocked(context, inputs[0], input_blocked);
+        let [input_blocked, both_out] = arena.get([head::INPUT_BLOCKED, head::BOTH_OUT]);
+        a_frozen(context, packed, input_blocked, both_out);
+        let [input_blocked, both_out] = arena.get([head::INPUT_BLOCKED, head::BOTH_OUT]);
+        b_frozen(context, input_blocked, both_out);
+        let [both_out, after_out] = arena.get([head::BOTH_OUT, head::AFTER_OUT]);
         after_frozen(context, packed, both_out, after_out);
         let [after_out, after_out_plain] = arena
-            .get([castnet::per_sample(2304, 2880), castnet::per_sample(0, 576)]);
+            .get([head::AFTER_OUT, head::AFTER_OUT_PLAIN]);
         after_out_to_plain(context, after_out, after_out_plain);
     }
     ");

@@ -39,29 +39,21 @@ fn items(header: &str, layers: &[&str], names: &[&str]) -> String {
     prettyplease::unparse(&syn::File { items, ..syn::parse_quote!() })
 }
 
-/// The items in the `const _` of the emitted code, and the functions and constants of the implementation of `Freeze`.
+/// The items in the module of the generated code, which stands in the `const _` of the emitted code.
 fn inside(file: syn::File) -> Vec<Syntax> {
-    let mut items = Vec::new();
-    for item in file.items {
-        let Syntax::Const(constant) = item else { continue };
-        let Expr::Block(body) = *constant.expr else { continue };
-        for statement in body.block.stmts {
-            match statement {
-                Stmt::Item(Syntax::Impl(block)) if mentions(&head(&block), "Freeze") => {
-                    let of_impl = block.items.iter().map(ToTokens::to_token_stream);
-                    items.extend(of_impl.map(|tokens| syn::parse2(tokens).expect("an item stands alone too")));
-                }
-                Stmt::Item(item) => items.push(item),
-                _ => {}
-            }
-        }
-    }
-    items
-}
-
-/// What stands before the braces of an implementation.
-fn head(block: &syn::ItemImpl) -> proc_macro2::TokenStream {
-    syn::ItemImpl { items: Vec::new(), ..block.clone() }.into_token_stream()
+    let constants = file.items.into_iter().filter_map(|item| match item {
+        Syntax::Const(constant) => Some(*constant.expr),
+        _ => None,
+    });
+    let statements = constants.flat_map(|body| match body {
+        Expr::Block(body) => body.block.stmts,
+        _ => Vec::new(),
+    });
+    let modules = statements.filter_map(|statement| match statement {
+        Stmt::Item(Syntax::Mod(module)) => module.content,
+        _ => None,
+    });
+    modules.flat_map(|(_, items)| items).collect()
 }
 
 fn name(item: &Syntax) -> Option<&Ident> {
@@ -69,6 +61,7 @@ fn name(item: &Syntax) -> Option<&Ident> {
         Syntax::Fn(item) => Some(&item.sig.ident),
         Syntax::Const(item) => Some(&item.ident),
         Syntax::Static(item) => Some(&item.ident),
+        Syntax::Mod(item) => Some(&item.ident),
         _ => None,
     }
 }
@@ -86,7 +79,7 @@ fn is_for_inference(item: &Syntax, all: &[Syntax]) -> bool {
         let name = name.to_lowercase();
         SUFFIXES[1..].iter().any(|suffix| name.ends_with(suffix))
             || name.contains("_pass")
-            || ["frozen", "pack"].contains(&name.as_str())
+            || ["frozen", "pack", "head", "tail"].contains(&name.as_str())
     };
     let named_by = |other: &&Syntax| mentions(&other.to_token_stream(), &name);
     let by_own = |other: &&Syntax| self::name(other).is_some_and(|name| own(&name.to_string()));

@@ -344,21 +344,17 @@ fn a_convolution_by_its_own_function() {
 fn conversions() {
     let conv = "name = 'conv'; type = 'conv2d'; out_channels = 32; kernel_size = 3; padding = 1";
     let header = "input = [32, 6, 6]; winograd = false";
-    insta::assert_snapshot!(items(header, &[conv], &["input_in", "conv_out"]), @"
-    static INPUT_IN_BLOCKED: castnet::blocked::Blocked = castnet::blocked::Blocked::new(
+    insta::assert_snapshot!(items(header, &[conv], &["input", "conv_out"]), @"
+    static INPUT_BLOCKED: castnet::blocked::Blocked = castnet::blocked::Blocked::new(
             32,
             6,
             6,
         )
         .with_halo([1, 1, 1, 1]);
     /// From PyTorch's layout to channels in blocks of 16.
-    fn input_in_to_blocked(
-        context: &mut castnet::Context,
-        input: &[f32],
-        output: &mut [f32],
-    ) {
-        INPUT_IN_BLOCKED.zero_halo(output);
-        castnet::blocked::conversion::to_blocked(context, &INPUT_IN_BLOCKED, input, output);
+    fn input_to_blocked(context: &mut castnet::Context, input: &[f32], output: &mut [f32]) {
+        INPUT_BLOCKED.zero_halo(output);
+        castnet::blocked::conversion::to_blocked(context, &INPUT_BLOCKED, input, output);
     }
     static CONV_OUT_BLOCKED: castnet::blocked::Blocked = castnet::blocked::Blocked::new(
         32,
