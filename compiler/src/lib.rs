@@ -1,20 +1,16 @@
 //! Compiles a neural network written in TOML into Rust: the library behind castnet's macro, usable without one.
 //!
 //! Data flows one way, and each stage has a type of its own:
-//! [`Source`] -> [`spec::Table`] -> [`graph::Graph`] -> [`shape::Shaped`] -> [`lower::Program`] -> [`memory::Planned`] -> tokens.
+//! [`Source`] -> [`spec::table::Table`] -> [`graph::Graph`] -> [`shape::Shaped`] -> [`lower::Program`] -> [`memory::Planned`] -> tokens.
 //! From `Shaped` on there are three programs of one type: for evaluation, for training and for inference.
 
-pub mod args;
-pub mod blocks;
 mod descriptor;
 pub mod diagnostic;
 pub mod emit;
 pub mod graph;
-pub mod header;
 pub mod layers;
 pub mod lower;
 pub mod memory;
-mod order;
 pub mod shape;
 pub mod source;
 pub mod spec;
@@ -56,8 +52,8 @@ pub struct Compiled {
 /// Compiles a spec. With errors, all independent ones come together.
 pub fn compile(source: &Source) -> Result<Compiled, Failure> {
     let mut diagnostics = Diagnostics::default();
-    let table = spec::parse(source).map_err(|errors| Failure { diagnostics: errors.into_sorted() })?;
-    let graph = graph::build(source, &table, &mut diagnostics);
+    let table = spec::table::parse(source).map_err(|errors| Failure { diagnostics: errors.into_sorted() })?;
+    let graph = spec::build(source, &table, &mut diagnostics);
     let Some(shaped) = shape::infer(graph, &mut diagnostics) else {
         return Err(Failure { diagnostics: diagnostics.into_sorted() });
     };

@@ -1,4 +1,4 @@
-//! The nearest known word to one that is not known.
+//! Words in messages: the nearest known one to one that is not known, and lists of them.
 
 use strsim::osa_distance;
 
@@ -38,6 +38,24 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(_, close, _)| *close)
         .min_by_key(|(distance, ..)| *distance)
         .map(|(.., candidate)| candidate)
+}
+
+/// `"a", "b" or "c"`.
+pub fn list_words<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    join_last(words.into_iter().map(|word| format!("{word:?}")).collect(), "or")
+}
+
+/// `a, b and c`.
+pub fn list_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    join_last(names.into_iter().map(str::to_string).collect(), "and")
+}
+
+fn join_last(mut words: Vec<String>, link: &str) -> String {
+    match words.pop() {
+        None => String::new(),
+        Some(last) if words.is_empty() => last,
+        Some(last) => format!("{} {link} {last}", words.join(", ")),
+    }
 }
 
 #[cfg(test)]

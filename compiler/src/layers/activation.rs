@@ -1,9 +1,10 @@
 //! Elementwise activations without parameters: one kernel with a variant each.
 
-use super::{Call, Gradient, Layer, LayerType, Op, Reads};
+use super::contract::{Layer, LayerType};
+use super::op::{Call, Gradient, Op, Reads};
 use crate::descriptor::Code;
+use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::Operation;
-use crate::shape::{Checked, Infer};
 use castnet_descriptors::Activation;
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -70,8 +71,8 @@ impl Op for Activation {
 
 #[cfg(test)]
 mod tests {
+    use super::super::op::{Gradient, Reads};
     use super::super::testing::{last, refused};
-    use super::super::{Gradient, Reads};
 
     #[test]
     fn keeps_what_its_gradient_reads() {

@@ -1,11 +1,13 @@
 //! `adaptive_avg_pool2d` and `adaptive_max_pool2d`: windows as many as the result has pixels.
 
+use super::contract::{Layer, LayerType};
+use super::op::{Call, Extent, Gradient, Op, Reads};
 use super::pool::check_plane;
-use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
-use crate::args::{Arg, Args};
 use crate::descriptor;
+use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::{Maps, Operation};
-use crate::shape::{Checked, Infer, Shape};
+use crate::shape::sizes::Shape;
+use crate::spec::args::{Arg, Args};
 use castnet_descriptors::AdaptivePool2d;
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,8 +1,8 @@
 //! What normalisations share: a weight and a bias behind them.
 
 use super::init::{self, WeightInit};
-use super::{Call, Parameter};
-use crate::args::Args;
+use super::op::{Call, Parameter};
+use crate::spec::args::Args;
 use crate::tokens::int;
 use castnet_descriptors::Init;
 use proc_macro2::TokenStream;

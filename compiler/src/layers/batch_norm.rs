@@ -2,12 +2,13 @@
 //! evaluation.
 
 use super::affine::{self, split, split_gradients};
+use super::contract::{Layer, LayerType};
 use super::init::{self, WeightInit};
-use super::{BufferDecl, Call, Extent, Gradient, Layer, LayerType, Op, Parameter, Reads};
-use crate::args::{Arg, Args};
+use super::op::{BufferDecl, Call, Extent, Gradient, Op, Parameter, Reads};
 use crate::descriptor;
+use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::{Affine, Norm, Operation};
-use crate::shape::{Checked, Infer};
+use crate::spec::args::{Arg, Args};
 use crate::tokens::int;
 use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
@@ -167,9 +168,10 @@ impl Op for BatchNormOp {
 
 #[cfg(test)]
 mod tests {
+    use super::super::op::Extent;
     use super::super::testing::{compiled, last, refused, spec};
-    use super::super::{Extent, Init};
     use crate::lower::operation::{Function, Operation};
+    use castnet_descriptors::Init;
 
     #[test]
     fn has_pytorchs_parameters_and_buffers() {

@@ -1,9 +1,11 @@
 //! Layers that combine several inputs element by element: `add` and `mul`.
 
-use super::{Call, Gradient, Layer, LayerType, Op, Reads};
+use super::contract::{Layer, LayerType};
+use super::op::{Call, Gradient, Op, Reads};
 use crate::descriptor;
+use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::{self, Operation};
-use crate::shape::{Checked, Infer, Shape};
+use crate::shape::sizes::Shape;
 use crate::tokens::int;
 use castnet_descriptors::Broadcast;
 use proc_macro2::TokenStream;

@@ -1,11 +1,12 @@
 //! `concat`: inputs one behind the other along an axis.
 
+use super::contract::{Layer, LayerType};
 use super::flatten::axis;
-use super::{Call, Gradient, Layer, LayerType, Op, Reads};
-use crate::args::{Arg, Args};
+use super::op::{Call, Gradient, Op, Reads};
 use crate::descriptor;
+use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::Operation;
-use crate::shape::{Checked, Infer};
+use crate::spec::args::{Arg, Args};
 use crate::tokens::int;
 use proc_macro2::TokenStream;
 use quote::quote;

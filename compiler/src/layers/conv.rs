@@ -1,12 +1,15 @@
 //! `conv1d` and `conv2d`. A one-dimensional convolution is the two-dimensional one on maps of height 1.
 
+use super::contract::{Layer, LayerType};
 use super::init::{self, WeightInit};
+use super::op::{Call, Gradient, Op, Parameter, Reads};
 use super::window::{self, Padding, Reach, padded_window, sizes_text};
-use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
-use crate::args::{Arg, Args, list_names};
 use crate::descriptor;
+use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::{Convolution, Operation};
-use crate::shape::{Checked, Infer, Shape};
+use crate::shape::sizes::Shape;
+use crate::spec::args::{Arg, Args};
+use crate::suggest::list_names;
 use castnet_descriptors::{Conv2d, Init, PaddingMode};
 use proc_macro2::TokenStream;
 use quote::quote;

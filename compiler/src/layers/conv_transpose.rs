@@ -1,12 +1,14 @@
 //! `conv_transpose2d`: the gradient of a convolution as a layer.
 
+use super::contract::{Layer, LayerType};
 use super::conv::groups_divide;
 use super::init::{self, WeightInit};
+use super::op::{Call, Gradient, Op, Parameter, Reads};
 use super::window::{axis_name, sizes_text};
-use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
-use crate::args::{Arg, Args};
 use crate::descriptor;
-use crate::shape::{Checked, Infer, Shape};
+use crate::layers::infer::{Checked, Infer};
+use crate::shape::sizes::Shape;
+use crate::spec::args::{Arg, Args};
 use castnet_descriptors::{Conv2d, ConvTranspose2d, Init, PaddingMode};
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,9 +1,10 @@
 //! `dropout` and `dropout2d`: random in training, nothing in evaluation.
 
-use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
-use crate::args::Args;
+use super::contract::{Layer, LayerType};
+use super::op::{Call, Extent, Gradient, Op, Reads};
+use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::Operation;
-use crate::shape::{Checked, Infer};
+use crate::spec::args::Args;
 use crate::tokens::{float, int};
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -108,7 +109,7 @@ impl Op for DropoutOp {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Extent;
+    use super::super::op::Extent;
     use super::super::testing::{last, refused};
 
     #[test]

@@ -1,9 +1,11 @@
 //! Layers that only rename: `flatten` and `identity`.
 
-use super::{Call, Gradient, Layer, LayerType, Op, Reads};
-use crate::args::{Arg, Args};
+use super::contract::{Layer, LayerType};
+use super::op::{Call, Gradient, Op, Reads};
+use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::Operation;
-use crate::shape::{Checked, Infer, Shape};
+use crate::shape::sizes::Shape;
+use crate::spec::args::{Arg, Args};
 use proc_macro2::TokenStream;
 use quote::quote;
 

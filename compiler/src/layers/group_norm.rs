@@ -1,12 +1,13 @@
 //! `group_norm`: groups of channels of every sample by their mean and variance.
 
 use super::affine::{self, split_gradients};
+use super::contract::{Layer, LayerType};
 use super::conv::divisors;
 use super::init::{self, WeightInit};
-use super::{Call, Extent, Gradient, Layer, LayerType, Op, Parameter, Reads};
-use crate::args::{Arg, Args};
+use super::op::{Call, Extent, Gradient, Op, Parameter, Reads};
 use crate::descriptor;
-use crate::shape::{Checked, Infer, describe};
+use crate::layers::infer::{Checked, Infer, describe};
+use crate::spec::args::{Arg, Args};
 use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::quote;

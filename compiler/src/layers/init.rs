@@ -1,9 +1,10 @@
 //! How parameters begin: PyTorch's defaults and `torch.nn.init`.
 
-use crate::args::{Args, Site};
-use crate::shape::Infer;
+use crate::layers::infer::Infer;
 use crate::source::Span;
-use crate::spec::{Value, ValueKind};
+use crate::spec::args::Args;
+use crate::spec::site::Site;
+use crate::spec::table::{Value, ValueKind};
 use castnet_descriptors::Init;
 
 /// What `init` says for a layer's weight.

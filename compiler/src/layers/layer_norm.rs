@@ -1,11 +1,12 @@
 //! `layer_norm`: the last axes of every sample by their mean and variance.
 
 use super::affine;
+use super::contract::{Layer, LayerType};
 use super::init::{self, WeightInit};
-use super::{Call, Extent, Gradient, Layer, LayerType, Op, Parameter, Reads};
-use crate::args::{Arg, Args};
+use super::op::{Call, Extent, Gradient, Op, Parameter, Reads};
 use crate::descriptor;
-use crate::shape::{Checked, Infer, describe};
+use crate::layers::infer::{Checked, Infer, describe};
+use crate::spec::args::{Arg, Args};
 use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,11 +1,13 @@
 //! `linear`: a matrix on the last axis.
 
+use super::contract::{Layer, LayerType};
 use super::init::{self, WeightInit};
-use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
-use crate::args::{Arg, Args};
+use super::op::{Call, Gradient, Op, Parameter, Reads};
 use crate::descriptor;
+use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::{self, Operation};
-use crate::shape::{Checked, Infer, Shape};
+use crate::shape::sizes::Shape;
+use crate::spec::args::{Arg, Args};
 use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::quote;

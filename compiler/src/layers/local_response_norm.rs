@@ -1,9 +1,10 @@
 //! `local_response_norm`: every element by the squares of its neighbours in the channels around it.
 
-use super::{Call, Gradient, Layer, LayerType, Op, Reads};
-use crate::args::Args;
+use super::contract::{Layer, LayerType};
+use super::op::{Call, Gradient, Op, Reads};
 use crate::descriptor;
-use crate::shape::{Checked, Infer};
+use crate::layers::infer::{Checked, Infer};
+use crate::spec::args::Args;
 use proc_macro2::TokenStream;
 use quote::quote;
 

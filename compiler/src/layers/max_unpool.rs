@@ -1,10 +1,12 @@
 //! `max_unpool2d`: puts every value where a max pooling found it, and zero everywhere else.
 
+use super::contract::{Layer, LayerType};
+use super::op::{Call, Gradient, Op, Reads};
 use super::window::{axis_name, sizes_text};
-use super::{Call, Gradient, Layer, LayerType, Op, Reads};
-use crate::args::{Arg, Args};
 use crate::descriptor;
-use crate::shape::{Checked, Indices, Infer, Shape, describe};
+use crate::layers::infer::{Checked, Indices, Infer, describe};
+use crate::shape::sizes::Shape;
+use crate::spec::args::{Arg, Args};
 use castnet_descriptors::MaxUnpool2d;
 use proc_macro2::TokenStream;
 use quote::quote;

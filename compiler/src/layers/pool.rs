@@ -1,13 +1,15 @@
 //! `max_pool1d`, `max_pool2d`, `avg_pool1d` and `avg_pool2d`. A one-dimensional pooling is the two-dimensional one on maps of
 //! height 1.
 
+use super::contract::{Layer, LayerType};
 use super::conv::{two_axes, with_height};
+use super::op::{Call, Extent, Gradient, Op, Reads};
 use super::window::{Reach, axis_name, padded_window, sizes_text};
-use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
-use crate::args::{Arg, Args};
 use crate::descriptor;
+use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::{Maps, Operation};
-use crate::shape::{Checked, Infer, Shape};
+use crate::shape::sizes::Shape;
+use crate::spec::args::{Arg, Args};
 use castnet_descriptors::{AvgPool2d, Pool2d, Pool2x2};
 use proc_macro2::TokenStream;
 use quote::quote;

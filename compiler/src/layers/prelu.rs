@@ -1,9 +1,10 @@
 //! `prelu`: a leaky relu whose slope is learned, one for all channels or one each.
 
-use super::{Call, Gradient, Layer, LayerType, Op, Parameter, Reads};
-use crate::args::{Arg, Args};
+use super::contract::{Layer, LayerType};
+use super::op::{Call, Gradient, Op, Parameter, Reads};
 use crate::descriptor;
-use crate::shape::{Checked, Infer};
+use crate::layers::infer::{Checked, Infer};
+use crate::spec::args::{Arg, Args};
 use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::quote;

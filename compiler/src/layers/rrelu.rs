@@ -1,9 +1,10 @@
 //! `rrelu`: a leaky relu whose slope is drawn for every element in training, and is the mean of the bounds in evaluation.
 
-use super::{Call, Extent, Gradient, Layer, LayerType, Op, Reads};
-use crate::args::{Arg, Args};
+use super::contract::{Layer, LayerType};
+use super::op::{Call, Extent, Gradient, Op, Reads};
 use crate::descriptor;
-use crate::shape::{Checked, Infer};
+use crate::layers::infer::{Checked, Infer};
+use crate::spec::args::{Arg, Args};
 use proc_macro2::TokenStream;
 use quote::quote;
 

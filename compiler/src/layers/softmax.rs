@@ -1,10 +1,11 @@
 //! `softmax` and `log_softmax` along one axis.
 
+use super::contract::{Layer, LayerType};
 use super::flatten::axis;
-use super::{Call, Gradient, Layer, LayerType, Op, Reads};
-use crate::args::{Arg, Args};
+use super::op::{Call, Gradient, Op, Reads};
 use crate::descriptor;
-use crate::shape::{Checked, Infer};
+use crate::layers::infer::{Checked, Infer};
+use crate::spec::args::{Arg, Args};
 use proc_macro2::TokenStream;
 use quote::quote;
 

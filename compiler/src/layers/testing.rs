@@ -1,6 +1,6 @@
 //! Helpers for the tests of the layers: small specs, and what becomes of them.
 
-use crate::shape::ShapedNode;
+use crate::shape::shaped::ShapedNode;
 use crate::{Compiled, Source, compile};
 
 /// The spec of a network with this input and layers; each layer is its lines after `[[layer]]`, separated by `;`.

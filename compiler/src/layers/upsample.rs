@@ -1,11 +1,13 @@
 //! `upsample`: larger (or smaller) maps by a factor.
 
+use super::contract::{Layer, LayerType};
+use super::op::{Call, Gradient, Op, Reads};
 use super::window::axis_name;
-use super::{Call, Gradient, Layer, LayerType, Op, Reads};
-use crate::args::{Arg, Args, Numbers};
 use crate::descriptor;
+use crate::layers::infer::{Checked, Infer, describe};
 use crate::lower::operation::{Maps, Operation};
-use crate::shape::{Checked, Infer, Shape, describe};
+use crate::shape::sizes::Shape;
+use crate::spec::args::{Arg, Args, Numbers};
 use castnet_descriptors::UpsampleMode;
 use proc_macro2::TokenStream;
 use quote::quote;

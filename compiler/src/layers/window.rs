@@ -1,9 +1,9 @@
 //! What layers with sliding windows share: padding, its modes, and the check that a window fits.
 
-use crate::args::{Arg, Args};
 use crate::diagnostic::Diagnostic;
-use crate::shape::{Infer, describe};
-use crate::spec::ValueKind;
+use crate::layers::infer::{Infer, describe};
+use crate::spec::args::{Arg, Args};
+use crate::spec::table::ValueKind;
 use castnet_descriptors::PaddingMode;
 use std::fmt;
 

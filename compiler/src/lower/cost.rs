@@ -25,7 +25,7 @@
 //! ```
 
 use super::algorithm::{Algorithm, BlockedAlgorithm, PlanarAlgorithm, Tile};
-use crate::header::Winograd;
+use crate::spec::header::Winograd;
 use castnet_descriptors::{BLOCK, Conv2d, Linear};
 
 /// An algorithm whose time the model knows.

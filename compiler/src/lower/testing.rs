@@ -5,7 +5,7 @@ use crate::diagnostic::Diagnostics;
 use crate::memory::{self, Planned};
 use crate::shape::{self, Shaped};
 use crate::source::Source;
-use crate::{graph, spec};
+use crate::spec;
 use std::path::Path;
 
 /// Networks of `specs/` of every kind.
@@ -16,8 +16,8 @@ pub const SPECS: [&str; 8] =
 pub fn shaped(text: &str) -> Shaped {
     let source = Source::new("test", text);
     let mut diagnostics = Diagnostics::default();
-    let table = spec::parse(&source).unwrap_or_else(|_| panic!("{text}"));
-    let graph = graph::build(&source, &table, &mut diagnostics);
+    let table = spec::table::parse(&source).unwrap_or_else(|_| panic!("{text}"));
+    let graph = spec::build(&source, &table, &mut diagnostics);
     shape::infer(graph, &mut diagnostics).unwrap_or_else(|| panic!("{diagnostics:?}"))
 }
 

@@ -1,7 +1,7 @@
 //! The layers' own functions as code: one for the forward pass, one for each gradient.
 
 use super::{CallCode, Emitter, Run, local, many, part_name};
-use crate::layers::Call as Names;
+use crate::layers::op::Call as Names;
 use crate::lower::operation::{Function, Gradient};
 use crate::lower::program::{Access, Call, Part};
 use crate::tokens::{grouped, int, long, mentions};

@@ -1,10 +1,12 @@
 //! The `[network]` table: inputs, outputs, loss, choices for the whole network.
 
-use crate::args::{Arg, Args, Site, list_words};
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::shape::Shape;
+use crate::shape::sizes::Shape;
 use crate::source::Span;
-use crate::spec::{Key, Table, Value, ValueKind};
+use crate::spec::args::{Arg, Args};
+use crate::spec::site::{NAME_RULE, Site, is_name};
+use crate::spec::table::{Key, Table, Value, ValueKind};
+use crate::suggest::list_words;
 use castnet_descriptors::Loss;
 
 /// An input of the network.
@@ -190,14 +192,6 @@ fn read_shape(args: &mut Args<'_>, key: &str, value: &Value) -> Option<Shape> {
         return None;
     }
     Some(shape)
-}
-
-/// What a name may consist of, for messages.
-pub const NAME_RULE: &str = "a name has letters, digits, `_`, `-` and `.`, and no part of it is empty";
-
-/// Whether a layer or an input may be called so.
-pub fn is_name(name: &str) -> bool {
-    name.split('.').all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-'))
 }
 
 /// The words of the losses, for messages.

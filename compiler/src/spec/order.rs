@@ -3,8 +3,8 @@
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Node, ValueId};
-use crate::header::Header;
-use crate::layers;
+use crate::layers::registry;
+use crate::spec::header::Header;
 use std::collections::BTreeSet;
 
 /// The most layers of a cycle that its error names.
@@ -106,7 +106,7 @@ fn report_cycle(
 pub(crate) fn link_indices(mut nodes: Vec<Node>, diagnostics: &mut Diagnostics) -> Vec<Node> {
     for i in 0..nodes.len() {
         let Some(source) = nodes[i].indices else { continue };
-        if layers::find(&nodes[source].site.kind).is_some_and(|kind| kind.gives_indices) {
+        if registry::find(&nodes[source].site.kind).is_some_and(|kind| kind.gives_indices) {
             nodes[source].gives_indices = true;
             continue;
         }

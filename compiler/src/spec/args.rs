@@ -2,69 +2,12 @@
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::source::Span;
-use crate::spec::{Key, Table, Value, ValueKind};
-use crate::suggest::nearest;
-use std::rc::Rc;
+use crate::spec::site::Site;
+use crate::spec::table::{Key, Table, Value, ValueKind};
+use crate::suggest::{list_names, list_words, nearest};
 
 /// The largest size that an argument may state, 2^31 - 1: the product of two such sizes and the sum of a few fit into 64 bits.
 const MOST: usize = i32::MAX as usize;
-
-/// A layer in the text: what messages call it and which blocks placed it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Site {
-    /// The full name, `layer1.0.conv1`.
-    pub name: String,
-    /// The type, `conv2d`.
-    pub kind: String,
-    /// What messages call it: `` layer `conv1` (conv2d) ``.
-    pub what: String,
-    /// The layer's header, `[[layer]]`.
-    pub span: Span,
-    /// Its type, the value of `type =`.
-    pub kind_span: Span,
-    /// The line of the header, counted from 1.
-    pub line: usize,
-    /// The layers that placed the blocks around it, outermost first. All layers of an instance share them.
-    pub placed: Rc<[Placed]>,
-}
-
-/// A layer that placed a block.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Placed {
-    /// Where it names the block.
-    pub span: Span,
-    /// The instance that it made.
-    pub instance: Rc<str>,
-}
-
-impl Site {
-    /// The site of a layer of type `kind.0`, which is written at `kind.1`.
-    pub fn layer(name: &str, kind: (&str, Span), span: Span, line: usize, placed: Rc<[Placed]>) -> Self {
-        let (kind, kind_span) = kind;
-        let what = format!("layer `{name}` ({kind})");
-        Self { name: name.into(), kind: kind.into(), what, span, kind_span, line, placed }
-    }
-
-    /// The site of another table, such as `[network]`.
-    pub fn table(what: &str, span: Span) -> Self {
-        let (name, kind_span) = (what.to_string(), span.clone());
-        Self { name: name.clone(), kind: name.clone(), what: name, span, kind_span, line: 0, placed: Rc::new([]) }
-    }
-
-    /// What messages call it: `` layer `conv1` (conv2d) ``.
-    pub fn title(&self) -> &str {
-        &self.what
-    }
-
-    /// An error at a place inside this layer, with the lines that placed the blocks around it.
-    pub fn error(&self, title: impl Into<String>, span: Span, label: impl Into<String>) -> Diagnostic {
-        let mut diagnostic = Diagnostic::new(title).at(span, label);
-        for Placed { span, instance } in self.placed.iter() {
-            diagnostic = diagnostic.context(span.clone(), format!("placed here as `{instance}`"));
-        }
-        diagnostic
-    }
-}
 
 /// An argument and where it is written.
 #[derive(Debug, Clone, PartialEq)]
@@ -461,24 +404,6 @@ fn unknown_key(site: &Site, key: &Key, known: &[&'static str]) -> Diagnostic {
     match nearest(&key.name, known.iter().copied()) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic.help(format!("{} knows {}", site.kind, list_names(known.iter().copied()))),
-    }
-}
-
-/// `"a", "b" or "c"`.
-pub fn list_words<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    join_last(words.into_iter().map(|word| format!("{word:?}")).collect(), "or")
-}
-
-/// `a, b and c`.
-pub fn list_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    join_last(names.into_iter().map(str::to_string).collect(), "and")
-}
-
-fn join_last(mut words: Vec<String>, link: &str) -> String {
-    match words.pop() {
-        None => String::new(),
-        Some(last) if words.is_empty() => last,
-        Some(last) => format!("{} {link} {last}", words.join(", ")),
     }
 }
 
