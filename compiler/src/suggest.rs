@@ -6,13 +6,18 @@ use strsim::osa_distance;
 /// its length.
 const MOST: usize = 256;
 
+/// A word without what people write differently: case, `_`, `-`, `.` and spaces.
+pub fn plain(word: &str) -> String {
+    word.to_lowercase().replace(['-', '_', ' ', '.'], "")
+}
+
 /// The candidate with the smallest edit distance to `word`, if it is near enough to be what was meant:
-/// at most a third of the longer word's letters differ, or one contains the other.
+/// at most a third of the longer word's letters differ, or the candidate contains the word.
+/// (A word that contains a candidate is more than that, and often the opposite.)
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > MOST {
         return None;
     }
-    let plain = |s: &str| s.to_lowercase().replace(['-', '_', ' '], "");
     let wanted = plain(word);
     candidates
         .into_iter()
@@ -25,8 +30,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             let begin = alike(&mut wanted.chars().zip(known.chars()));
             let end = alike(&mut wanted.chars().rev().zip(known.chars().rev()));
             let ends = begin >= 3 && begin + end >= known.len();
-            let inside =
-                ends || wanted.len() >= 3 && (known.contains(&wanted) || wanted.contains(&known) && known.len() >= 3);
+            let inside = ends || wanted.len() >= 3 && known.contains(&wanted);
             // Each letter more is a step at least.
             if few.abs_diff(many) > most && !inside {
                 return (usize::MAX, false, candidate);

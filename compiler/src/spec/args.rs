@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::source::Span;
+use crate::spec::meanings;
 use crate::spec::site::Site;
 use crate::spec::table::{Key, Table, Value, ValueKind};
 use crate::suggest::{list_names, list_words, nearest};
@@ -327,10 +328,13 @@ impl<'a> Args<'a> {
         }
         let title = format!("{} says {key} = {text:?}, which is not known", self.site.title());
         let known = list_words(words.iter().map(|(word, _)| *word));
-        let near = nearest(text, words.iter().map(|(word, _)| *word));
-        self.refuse_with(value, title, format!("must be {known}"), |diagnostic| match near {
-            Some(near) => diagnostic.help(format!("did you mean {near:?}?")),
-            None => diagnostic,
+        let words = || words.iter().map(|(word, _)| *word);
+        let other = meanings::of_other_word(key, text);
+        let meant = meanings::of_word(text, words()).or_else(|| nearest(text, words()));
+        self.refuse_with(value, title, format!("must be {known}"), |diagnostic| match (other, meant) {
+            (Some(answer), _) => diagnostic.help(answer),
+            (None, Some(near)) => diagnostic.help(format!("did you mean {near:?}?")),
+            (None, None) => diagnostic,
         });
         None
     }
@@ -384,7 +388,7 @@ impl<'a> Args<'a> {
             .cloned()
             .collect();
         for (key, error) in std::mem::take(&mut self.missing) {
-            let meant = |other: &Key| nearest(&other.name, self.asked.iter().copied()) == Some(key);
+            let meant = |other: &Key| meant_key(&other.name, &self.asked) == Some(key);
             if !unknown.iter().any(meant) {
                 self.diagnostics.push(error);
             }
@@ -397,13 +401,22 @@ impl<'a> Args<'a> {
     }
 }
 
+/// The key that is meant by one that a layer does not know: by what the word means elsewhere, or else by its spelling.
+fn meant_key(word: &str, known: &[&'static str]) -> Option<&'static str> {
+    meanings::of_key(word, known).or_else(|| match meanings::of_other_key(word) {
+        Some(_) => None,
+        None => nearest(word, known.iter().copied()),
+    })
+}
+
 /// The error for a key that a layer does not know.
 fn unknown_key(site: &Site, key: &Key, known: &[&'static str]) -> Diagnostic {
     let title = format!("{} has no key `{}`", site.title(), key.name);
     let diagnostic = site.error(title, key.span.clone(), "not known here");
-    match nearest(&key.name, known.iter().copied()) {
-        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-        None => diagnostic.help(format!("{} knows {}", site.kind, list_names(known.iter().copied()))),
+    match (meant_key(&key.name, known), meanings::of_other_key(&key.name)) {
+        (Some(near), _) => diagnostic.help(format!("did you mean `{near}`?")),
+        (None, Some(answer)) => diagnostic.help(answer),
+        (None, None) => diagnostic.help(format!("{} knows {}", site.kind, list_names(known.iter().copied()))),
     }
 }
 

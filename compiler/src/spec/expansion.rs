@@ -7,11 +7,12 @@ use crate::layers::registry::{self, LAYERS};
 use crate::source::{Source, Span};
 use crate::spec::args::Args;
 use crate::spec::blocks::Block;
+use crate::spec::meanings;
 use crate::spec::parameters::{Copies, Scope, bind};
 use crate::spec::site::{NAME_RULE, Placed, Site, is_name};
 use crate::spec::slots::{Draft, Known, Pending, Slot, SlotId, Target};
 use crate::spec::table::{Table, Value, ValueKind};
-use crate::suggest::{list_names, nearest};
+use crate::suggest::{list_names, nearest, plain};
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -175,6 +176,10 @@ impl Expander<'_> {
         }
         if self.by_name.contains_key(kind) {
             diagnostic = diagnostic.help(format!("`{kind}` is a block: write block = {kind:?}"));
+        } else if let Some(same) = LAYERS.iter().find(|layer| plain(layer.name) == meanings::bare(kind)) {
+            diagnostic = diagnostic.help(format!("did you mean {:?}?", same.name));
+        } else if let Some(answer) = meanings::of_type(kind) {
+            diagnostic = diagnostic.help(answer);
         } else if let Some(near) = nearest(kind, LAYERS.iter().map(|layer| layer.name)) {
             diagnostic = diagnostic.help(format!("did you mean {near:?}?"));
         } else {

@@ -5,6 +5,7 @@ pub mod args;
 mod blocks;
 mod expansion;
 pub mod header;
+mod meanings;
 mod names;
 mod order;
 mod parameters;
