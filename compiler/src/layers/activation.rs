@@ -5,29 +5,46 @@ use super::op::{Call, Gradient, Op, Reads};
 use crate::descriptor::Code;
 use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::Operation;
+use crate::spec::argument::{Argument, Fallback, Kind, Range, words};
 use castnet_descriptors::Activation;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const RELU: LayerType = LayerType::one("relu", |_| plain(Activation::Relu));
-pub(super) const RELU6: LayerType = LayerType::one("relu6", |_| plain(Activation::Relu6));
-pub(super) const SIGMOID: LayerType = LayerType::one("sigmoid", |_| plain(Activation::Sigmoid));
-pub(super) const TANH: LayerType = LayerType::one("tanh", |_| plain(Activation::Tanh));
-pub(super) const SILU: LayerType = LayerType::one("silu", |_| plain(Activation::Silu));
-pub(super) const HARDSWISH: LayerType = LayerType::one("hardswish", |_| plain(Activation::Hardswish));
-pub(super) const HARDSIGMOID: LayerType = LayerType::one("hardsigmoid", |_| plain(Activation::Hardsigmoid));
-pub(super) const LEAKY_RELU: LayerType = LayerType::one("leaky_relu", |args| {
-    let negative_slope = args.number("negative_slope").map_or(0.01, |arg| arg.value) as f32;
-    plain(Activation::LeakyRelu { negative_slope })
-});
-pub(super) const ELU: LayerType = LayerType::one("elu", |args| {
-    let alpha = args.number("alpha").map_or(1.0, |arg| arg.value) as f32;
-    plain(Activation::Elu { alpha })
-});
-pub(super) const GELU: LayerType = LayerType::one("gelu", |args| {
-    let words = [("none", Activation::Gelu), ("tanh", Activation::GeluTanh)];
-    plain(args.word("approximate", &words).map_or(Activation::Gelu, |arg| arg.value))
-});
+pub(super) const RELU: LayerType = LayerType::one("relu", "max(x, 0)", &[], |_| plain(Activation::Relu));
+pub(super) const RELU6: LayerType = LayerType::one("relu6", "x between 0 and 6", &[], |_| plain(Activation::Relu6));
+pub(super) const SIGMOID: LayerType =
+    LayerType::one("sigmoid", "1 / (1 + exp(-x))", &[], |_| plain(Activation::Sigmoid));
+pub(super) const TANH: LayerType = LayerType::one("tanh", "hyperbolic tangent", &[], |_| plain(Activation::Tanh));
+pub(super) const SILU: LayerType = LayerType::one("silu", "x sigmoid(x)", &[], |_| plain(Activation::Silu));
+pub(super) const HARDSWISH: LayerType =
+    LayerType::one("hardswish", "x hardsigmoid(x)", &[], |_| plain(Activation::Hardswish));
+pub(super) const HARDSIGMOID: LayerType =
+    LayerType::one("hardsigmoid", "x / 6 + 1 / 2, between 0 and 1", &[], |_| plain(Activation::Hardsigmoid));
+pub(super) const LEAKY_RELU: LayerType =
+    LayerType::one("leaky_relu", "x, times a slope where it is negative", &[NEGATIVE_SLOPE], |args| {
+        plain(Activation::LeakyRelu { negative_slope: args.number("negative_slope")?.value as f32 })
+    });
+pub(super) const ELU: LayerType =
+    LayerType::one("elu", "x, or alpha (exp(x) - 1) where it is negative", &[ALPHA], |args| {
+        plain(Activation::Elu { alpha: args.number("alpha")?.value as f32 })
+    });
+pub(super) const GELU: LayerType =
+    LayerType::one("gelu", "x times the normal distribution's integral up to x", &[APPROXIMATE], |args| {
+        plain(args.word("approximate", &GELUS)?.value)
+    });
+
+const NEGATIVE_SLOPE: Argument =
+    Argument::new("negative_slope", Kind::Number(Range::Any), Fallback::Number(0.01), "the slope of negative values");
+const ALPHA: Argument =
+    Argument::new("alpha", Kind::Number(Range::Any), Fallback::Number(1.0), "minus what large negative values become");
+const APPROXIMATE: Argument = Argument::new(
+    "approximate",
+    Kind::Word(&GELU_WORDS),
+    Fallback::Word("none"),
+    "whether by tanh in place of the integral",
+);
+const GELUS: [(&str, Activation); 2] = [("none", Activation::Gelu), ("tanh", Activation::GeluTanh)];
+static GELU_WORDS: [&str; 2] = words(&GELUS);
 
 fn plain(activation: Activation) -> Option<Box<dyn Layer>> {
     Some(Box::new(activation))

@@ -8,13 +8,24 @@ use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::{Maps, Operation};
 use crate::shape::sizes::Shape;
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{self, Argument, Fallback};
 use castnet_descriptors::AdaptivePool2d;
 use proc_macro2::TokenStream;
 use quote::quote;
 
 pub(super) const ADAPTIVE_AVG_POOL2D: LayerType =
-    LayerType::one("adaptive_avg_pool2d", |args| parse(args, Kind::Average));
-pub(super) const ADAPTIVE_MAX_POOL2D: LayerType = LayerType::one("adaptive_max_pool2d", |args| parse(args, Kind::Max));
+    LayerType::one("adaptive_avg_pool2d", "means of as many windows", &[OUTPUT_SIZE], |args| {
+        parse(args, Kind::Average)
+    });
+pub(super) const ADAPTIVE_MAX_POOL2D: LayerType =
+    LayerType::one("adaptive_max_pool2d", "maxima of as many windows", &[OUTPUT_SIZE], |args| parse(args, Kind::Max));
+
+const OUTPUT_SIZE: Argument = Argument::new(
+    "output_size",
+    argument::Kind::PerAxis { least: 1 },
+    Fallback::Required("1"),
+    "height and width of the result; 1 is global pooling",
+);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -29,7 +40,7 @@ struct AdaptivePool {
 }
 
 fn parse(args: &mut Args<'_>, kind: Kind) -> Option<Box<dyn Layer>> {
-    let output_size = args.required_sizes("output_size", "1")?;
+    let output_size = args.sizes("output_size")?;
     Some(Box::new(AdaptivePool { kind, output_size }))
 }
 

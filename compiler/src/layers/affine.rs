@@ -3,11 +3,19 @@
 use super::init::{self, WeightInit};
 use super::op::{Call, Parameter};
 use crate::spec::args::Args;
+use crate::spec::argument::{Argument, Fallback, Kind};
 use crate::tokens::int;
 use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use std::ops::Range;
+
+/// What `eps` is in every norm.
+pub(super) const EPS_ABOUT: &str = "what is added to the variance";
+
+/// The argument `affine`.
+pub(super) const AFFINE: Argument =
+    Argument::new("affine", Kind::Boolean, Fallback::Boolean(true), "whether a weight and a bias follow the norm");
 
 /// Reads the argument `init` of a layer that has a weight only where `has_weight`; `reason` says why it has none.
 pub(super) fn read_init(args: &mut Args<'_>, has_weight: bool, reason: &str) -> Option<WeightInit> {

@@ -9,13 +9,36 @@ use crate::descriptor;
 use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::{Affine, Norm, Operation};
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{Argument, Fallback, Kind, Range};
 use crate::tokens::int;
 use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const BATCH_NORM1D: LayerType = LayerType::one("batch_norm1d", |args| parse(args, 1));
-pub(super) const BATCH_NORM2D: LayerType = LayerType::one("batch_norm2d", |args| parse(args, 2));
+pub(super) const BATCH_NORM1D: LayerType =
+    LayerType::one("batch_norm1d", "a norm over batch and length", &ARGUMENTS, |args| parse(args, 1));
+pub(super) const BATCH_NORM2D: LayerType =
+    LayerType::one("batch_norm2d", "a norm over batch, height and width", &ARGUMENTS, |args| parse(args, 2));
+
+static ARGUMENTS: [Argument; 6] = [
+    Argument::new("num_features", Kind::Size, Fallback::Inferred, "channels, or features"),
+    // torch.nn.functional.batch_norm trains with a positive eps alone.
+    Argument::new("eps", Kind::Number(Range::Positive), Fallback::Number(1e-5), affine::EPS_ABOUT),
+    Argument::new(
+        "momentum",
+        Kind::Number(Range::Unit),
+        Fallback::Number(0.1),
+        "how much of the running statistics a batch replaces",
+    ),
+    affine::AFFINE,
+    Argument::new(
+        "track_running_stats",
+        Kind::Boolean,
+        Fallback::Boolean(true),
+        "whether evaluation uses statistics kept in training",
+    ),
+    init::ARGUMENT,
+];
 
 #[derive(Debug, Clone)]
 struct BatchNorm {
@@ -31,14 +54,13 @@ struct BatchNorm {
 
 fn parse(args: &mut Args<'_>, axes: usize) -> Option<Box<dyn Layer>> {
     let num_features = args.size("num_features");
-    // torch.nn.functional.batch_norm trains with a positive eps alone.
-    let eps = args.number_where("eps", "more than 0", |eps| eps > 0.0).map_or(1e-5, |arg| arg.value);
-    let momentum = args.number_where("momentum", "between 0 and 1", |m| (0.0..=1.0).contains(&m));
+    let eps = args.number("eps");
+    let momentum = args.number("momentum");
     let affine = args.boolean("affine").is_none_or(|arg| arg.value);
-    let track_running_stats = args.boolean("track_running_stats").is_none_or(|arg| arg.value);
+    let track_running_stats = args.boolean("track_running_stats");
     let init = affine::read_init(args, affine, "affine = false");
-    let momentum = momentum.map_or(0.1, |arg| arg.value);
-    let (eps, momentum) = (eps as f32, momentum as f32);
+    let track_running_stats = track_running_stats?.value;
+    let (eps, momentum) = (eps?.value as f32, momentum?.value as f32);
     Some(Box::new(BatchNorm { axes, num_features, eps, momentum, affine, track_running_stats, init }))
 }
 

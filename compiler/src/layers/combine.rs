@@ -11,8 +11,10 @@ use castnet_descriptors::Broadcast;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const ADD: LayerType = LayerType::many("add", |_| Some(Box::new(Combine::Sum)));
-pub(super) const MUL: LayerType = LayerType::many("mul", |_| Some(Box::new(Combine::Product)));
+pub(super) const ADD: LayerType =
+    LayerType::many("add", "the sum; axes of length 1 are repeated", &[], |_| Some(Box::new(Combine::Sum)));
+pub(super) const MUL: LayerType =
+    LayerType::many("mul", "the product; axes of length 1 are repeated", &[], |_| Some(Box::new(Combine::Product)));
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Combine {

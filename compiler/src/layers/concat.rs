@@ -7,11 +7,15 @@ use crate::descriptor;
 use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::Operation;
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{Argument, Fallback, Kind};
 use crate::tokens::int;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const CONCAT: LayerType = LayerType::many("concat", |args| Some(Box::new(Concat::parse(args))));
+pub(super) const CONCAT: LayerType = LayerType::many("concat", "one behind the other", &[DIM], Concat::parse);
+
+const DIM: Argument =
+    Argument::new("dim", Kind::Integer, Fallback::Whole(1), "the axis along which; the batch is axis 0");
 
 #[derive(Debug, Clone)]
 struct Concat {
@@ -19,8 +23,8 @@ struct Concat {
 }
 
 impl Concat {
-    fn parse(args: &mut Args<'_>) -> Self {
-        Self { dim: args.integer("dim").unwrap_or(Arg::default(1)) }
+    fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
+        Some(Box::new(Self { dim: args.integer("dim")? }))
     }
 }
 

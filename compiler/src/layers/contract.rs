@@ -2,6 +2,7 @@
 
 use crate::layers::infer::{Checked, Infer};
 use crate::spec::args::Args;
+use crate::spec::argument::Argument;
 use std::fmt::Debug;
 
 /// A type of layer as the spec names it.
@@ -15,19 +16,36 @@ pub struct LayerType {
     pub takes_indices: bool,
     /// Whether an unpooling layer may take its indices.
     pub gives_indices: bool,
+    /// What it does, in a line.
+    pub about: &'static str,
+    /// Its arguments, apart from those that every layer has (`name`, `input`, …).
+    pub arguments: &'static [Argument],
     /// Reads its arguments; `None` after an error.
-    pub parse: fn(&mut Args<'_>) -> Option<Box<dyn Layer>>,
+    pub parse: Parse,
 }
+
+/// Reads a layer's arguments.
+type Parse = fn(&mut Args<'_>) -> Option<Box<dyn Layer>>;
 
 impl LayerType {
     /// A layer with one input.
-    pub(super) const fn one(name: &'static str, parse: fn(&mut Args<'_>) -> Option<Box<dyn Layer>>) -> Self {
-        Self { name, arity: Arity::One, takes_indices: false, gives_indices: false, parse }
+    pub(super) const fn one(
+        name: &'static str,
+        about: &'static str,
+        arguments: &'static [Argument],
+        parse: Parse,
+    ) -> Self {
+        Self { name, arity: Arity::One, takes_indices: false, gives_indices: false, about, arguments, parse }
     }
 
     /// A layer with two inputs or more.
-    pub(super) const fn many(name: &'static str, parse: fn(&mut Args<'_>) -> Option<Box<dyn Layer>>) -> Self {
-        Self { name, arity: Arity::Many, takes_indices: false, gives_indices: false, parse }
+    pub(super) const fn many(
+        name: &'static str,
+        about: &'static str,
+        arguments: &'static [Argument],
+        parse: Parse,
+    ) -> Self {
+        Self { name, arity: Arity::Many, takes_indices: false, gives_indices: false, about, arguments, parse }
     }
 }
 

@@ -9,13 +9,49 @@ use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::{Convolution, Operation};
 use crate::shape::sizes::Shape;
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{Argument, Fallback, Kind};
 use crate::suggest::list_names;
 use castnet_descriptors::{Conv2d, Init, PaddingMode};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const CONV1D: LayerType = LayerType::one("conv1d", |args| boxed(Conv::<1>::parse(args)));
-pub(super) const CONV2D: LayerType = LayerType::one("conv2d", |args| boxed(Conv::<2>::parse(args)));
+pub(super) const CONV1D: LayerType =
+    LayerType::one("conv1d", "a convolution along the length", &ARGUMENTS, |args| boxed(Conv::<1>::parse(args)));
+pub(super) const CONV2D: LayerType =
+    LayerType::one("conv2d", "a convolution", &ARGUMENTS, |args| boxed(Conv::<2>::parse(args)));
+
+static ARGUMENTS: [Argument; 10] = [
+    IN_CHANNELS,
+    OUT_CHANNELS,
+    KERNEL_SIZE,
+    STRIDE,
+    Argument::new(
+        "padding",
+        Kind::PerAxisOr(&window::PADDING_WORDS),
+        Fallback::Whole(0),
+        "pixels around the input; \"same\" keeps its size",
+    ),
+    DILATION,
+    GROUPS,
+    BIAS,
+    window::PADDING_MODE,
+    init::ARGUMENT,
+];
+
+pub(super) const IN_CHANNELS: Argument =
+    Argument::new("in_channels", Kind::Size, Fallback::Inferred, "channels that flow in");
+pub(super) const OUT_CHANNELS: Argument =
+    Argument::new("out_channels", Kind::Size, Fallback::Required("16"), "channels of the result");
+pub(super) const KERNEL_SIZE: Argument =
+    Argument::new("kernel_size", Kind::PerAxis { least: 1 }, Fallback::Required("3"), "rows and columns of the kernel");
+pub(super) const STRIDE: Argument =
+    Argument::new("stride", Kind::PerAxis { least: 1 }, Fallback::Whole(1), "pixels from one window to the next");
+pub(super) const DILATION: Argument =
+    Argument::new("dilation", Kind::PerAxis { least: 1 }, Fallback::Whole(1), "pixels from one tap to the next");
+pub(super) const GROUPS: Argument =
+    Argument::new("groups", Kind::Size, Fallback::Whole(1), "runs of channels that do not mix");
+pub(super) const BIAS: Argument =
+    Argument::new("bias", Kind::Boolean, Fallback::Boolean(true), "whether something is added to each channel");
 
 fn boxed<const N: usize>(layer: Option<Conv<N>>) -> Option<Box<dyn Layer>> {
     layer.map(|layer| Box::new(layer) as Box<dyn Layer>)
@@ -40,18 +76,18 @@ struct Conv<const N: usize> {
 impl<const N: usize> Conv<N> {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let in_channels = args.size("in_channels");
-        let out_channels = args.required_size("out_channels", "16");
-        let kernel_size = args.required_sizes("kernel_size", "3");
-        let stride = args.sizes("stride", 1).unwrap_or(Arg::default([1; N]));
+        let out_channels = args.size("out_channels");
+        let kernel_size = args.sizes("kernel_size");
+        let stride = args.sizes("stride");
         let padding = Padding::read(args);
-        let dilation = args.sizes("dilation", 1).unwrap_or(Arg::default([1; N]));
-        let groups = args.size("groups").unwrap_or(Arg::default(1));
-        let bias = args.boolean("bias").is_none_or(|arg| arg.value);
+        let dilation = args.sizes("dilation");
+        let groups = args.size("groups");
+        let bias = args.boolean("bias");
         let padding_mode = window::read_padding_mode(args);
         let init = init::read(args);
         if let Some(arg) = &padding
             && matches!(arg.value, Padding::Same)
-            && stride.value != [1; N]
+            && stride.as_ref().is_some_and(|stride| stride.value != [1; N])
         {
             let title = format!("{} says padding = \"same\" with a stride over 1", args.site().title());
             let value = args.value("padding")?;
@@ -63,12 +99,12 @@ impl<const N: usize> Conv<N> {
             in_channels,
             out_channels: out_channels?,
             kernel_size: kernel_size?,
-            stride,
+            stride: stride?,
             padding: padding?,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
+            dilation: dilation?,
+            groups: groups?,
+            bias: bias?.value,
+            padding_mode: padding_mode?,
             init,
             line: args.line(),
         })

@@ -1,7 +1,7 @@
 //! `conv_transpose2d`: the gradient of a convolution as a layer.
 
 use super::contract::{Layer, LayerType};
-use super::conv::groups_divide;
+use super::conv::{BIAS, DILATION, GROUPS, IN_CHANNELS, KERNEL_SIZE, OUT_CHANNELS, STRIDE, groups_divide};
 use super::init::{self, WeightInit};
 use super::op::{Call, Gradient, Op, Parameter, Reads};
 use super::window::{axis_name, sizes_text};
@@ -9,13 +9,33 @@ use crate::descriptor;
 use crate::layers::infer::{Checked, Infer};
 use crate::shape::sizes::Shape;
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{Argument, Fallback, Kind};
 use castnet_descriptors::{Conv2d, ConvTranspose2d, Init, PaddingMode};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const CONV_TRANSPOSE2D: LayerType = LayerType::one("conv_transpose2d", |args| {
-    ConvTranspose::parse(args).map(|layer| Box::new(layer) as Box<dyn Layer>)
-});
+pub(super) const CONV_TRANSPOSE2D: LayerType =
+    LayerType::one("conv_transpose2d", "the transpose of a convolution", &ARGUMENTS, |args| {
+        ConvTranspose::parse(args).map(|layer| Box::new(layer) as Box<dyn Layer>)
+    });
+
+static ARGUMENTS: [Argument; 10] = [
+    IN_CHANNELS,
+    OUT_CHANNELS,
+    KERNEL_SIZE,
+    STRIDE,
+    Argument::new(
+        "padding",
+        Kind::PerAxis { least: 0 },
+        Fallback::Whole(0),
+        "pixels that are cut off around the result",
+    ),
+    Argument::new("output_padding", Kind::PerAxis { least: 0 }, Fallback::Whole(0), "pixels more behind the result"),
+    GROUPS,
+    BIAS,
+    DILATION,
+    init::ARGUMENT,
+];
 
 #[derive(Debug, Clone)]
 struct ConvTranspose {
@@ -35,25 +55,25 @@ struct ConvTranspose {
 impl ConvTranspose {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let in_channels = args.size("in_channels");
-        let out_channels = args.required_size("out_channels", "16");
-        let kernel_size = args.required_sizes("kernel_size", "3");
-        let stride = args.sizes("stride", 1).unwrap_or(Arg::default([1; 2]));
-        let padding = args.sizes("padding", 0).unwrap_or(Arg::default([0; 2]));
-        let output_padding = args.sizes("output_padding", 0).unwrap_or(Arg::default([0; 2]));
-        let dilation = args.sizes("dilation", 1).unwrap_or(Arg::default([1; 2]));
-        let groups = args.size("groups").unwrap_or(Arg::default(1));
-        let bias = args.boolean("bias").is_none_or(|arg| arg.value);
+        let out_channels = args.size("out_channels");
+        let kernel_size = args.sizes("kernel_size");
+        let stride = args.sizes("stride");
+        let padding = args.sizes("padding");
+        let output_padding = args.sizes("output_padding");
+        let groups = args.size("groups");
+        let bias = args.boolean("bias");
+        let dilation = args.sizes("dilation");
         let init = init::read(args);
         Some(Self {
             in_channels,
             out_channels: out_channels?,
             kernel_size: kernel_size?,
-            stride,
-            padding,
-            output_padding,
-            dilation,
-            groups,
-            bias,
+            stride: stride?,
+            padding: padding?,
+            output_padding: output_padding?,
+            dilation: dilation?,
+            groups: groups?,
+            bias: bias?.value,
             init,
             line: args.line(),
         })

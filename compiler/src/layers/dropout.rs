@@ -5,12 +5,20 @@ use super::op::{Call, Extent, Gradient, Op, Reads};
 use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::Operation;
 use crate::spec::args::Args;
+use crate::spec::argument::{self, Argument, Fallback, Range};
 use crate::tokens::{float, int};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const DROPOUT: LayerType = LayerType::one("dropout", |args| parse(args, Kind::Elements));
-pub(super) const DROPOUT2D: LayerType = LayerType::one("dropout2d", |args| parse(args, Kind::Channels));
+pub(super) const DROPOUT: LayerType =
+    LayerType::one("dropout", "zeros at random in training", &[P], |args| parse(args, Kind::Elements));
+pub(super) const DROPOUT2D: LayerType =
+    LayerType::one("dropout2d", "whole channels of zeros at random in training", &[P], |args| {
+        parse(args, Kind::Channels)
+    });
+
+const P: Argument =
+    Argument::new("p", argument::Kind::Number(Range::Unit), Fallback::Number(0.5), "the probability of a zero");
 
 /// What is dropped as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +34,7 @@ struct Dropout {
 }
 
 fn parse(args: &mut Args<'_>, kind: Kind) -> Option<Box<dyn Layer>> {
-    let p = args.number_where("p", "between 0 and 1", |p| (0.0..=1.0).contains(&p)).map_or(0.5, |arg| arg.value);
-    Some(Box::new(Dropout { kind, p: p as f32 }))
+    Some(Box::new(Dropout { kind, p: args.number("p")?.value as f32 }))
 }
 
 impl Layer for Dropout {

@@ -6,11 +6,17 @@ use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::Operation;
 use crate::shape::sizes::Shape;
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{Argument, Fallback, Kind};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const FLATTEN: LayerType = LayerType::one("flatten", |args| Some(Box::new(Flatten::parse(args))));
-pub(super) const IDENTITY: LayerType = LayerType::one("identity", |_| Some(Box::new(Identity)));
+pub(super) const FLATTEN: LayerType =
+    LayerType::one("flatten", "several axes as one", &[START_DIM, END_DIM], Flatten::parse);
+pub(super) const IDENTITY: LayerType = LayerType::one("identity", "what flows in", &[], |_| Some(Box::new(Identity)));
+
+const START_DIM: Argument =
+    Argument::new("start_dim", Kind::Integer, Fallback::Whole(1), "the first of the axes; 0, the batch, is an error");
+const END_DIM: Argument = Argument::new("end_dim", Kind::Integer, Fallback::Whole(-1), "the last of the axes");
 
 #[derive(Debug, Clone)]
 struct Flatten {
@@ -19,11 +25,9 @@ struct Flatten {
 }
 
 impl Flatten {
-    fn parse(args: &mut Args<'_>) -> Self {
-        Self {
-            start_dim: args.integer("start_dim").unwrap_or(Arg::default(1)),
-            end_dim: args.integer("end_dim").unwrap_or(Arg::default(-1)),
-        }
+    fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
+        let (start_dim, end_dim) = (args.integer("start_dim"), args.integer("end_dim"));
+        Some(Box::new(Self { start_dim: start_dim?, end_dim: end_dim? }))
     }
 }
 

@@ -8,11 +8,21 @@ use super::op::{Call, Extent, Gradient, Op, Parameter, Reads};
 use crate::descriptor;
 use crate::layers::infer::{Checked, Infer, describe};
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{Argument, Fallback, Kind, Range};
 use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const GROUP_NORM: LayerType = LayerType::one("group_norm", GroupNorm::parse);
+pub(super) const GROUP_NORM: LayerType =
+    LayerType::one("group_norm", "a norm over each group of channels", &ARGUMENTS, GroupNorm::parse);
+
+static ARGUMENTS: [Argument; 5] = [
+    Argument::new("num_groups", Kind::Size, Fallback::Required("1"), "groups of channels"),
+    Argument::new("num_channels", Kind::Size, Fallback::Inferred, "channels that flow in"),
+    Argument::new("eps", Kind::Number(Range::NotNegative), Fallback::Number(1e-5), affine::EPS_ABOUT),
+    affine::AFFINE,
+    init::ARGUMENT,
+];
 
 #[derive(Debug, Clone)]
 struct GroupNorm {
@@ -25,12 +35,12 @@ struct GroupNorm {
 
 impl GroupNorm {
     fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
-        let num_groups = args.required_size("num_groups", "1");
+        let num_groups = args.size("num_groups");
         let num_channels = args.size("num_channels");
-        let eps = args.number_where("eps", "0 or more", |eps| eps >= 0.0).map_or(1e-5, |arg| arg.value) as f32;
+        let eps = args.number("eps");
         let affine = args.boolean("affine").is_none_or(|arg| arg.value);
         let init = affine::read_init(args, affine, "affine = false");
-        Some(Box::new(Self { num_groups: num_groups?, num_channels, eps, affine, init }))
+        Some(Box::new(Self { num_groups: num_groups?, num_channels, eps: eps?.value as f32, affine, init }))
     }
 }
 

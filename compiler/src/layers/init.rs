@@ -3,6 +3,7 @@
 use crate::layers::infer::Infer;
 use crate::source::Span;
 use crate::spec::args::Args;
+use crate::spec::argument::{Argument, Fallback, Kind};
 use crate::spec::site::Site;
 use crate::spec::table::{Value, ValueKind};
 use castnet_descriptors::Init;
@@ -32,6 +33,10 @@ const WORDS: [(&str, Rule); 6] = [
     ("zeros", Rule::Fixed(Init::Constant(0.0))),
     ("ones", Rule::Fixed(Init::Constant(1.0))),
 ];
+
+/// The argument `init`.
+pub const ARGUMENT: Argument =
+    Argument::new("init", Kind::Init, Fallback::Described("PyTorch's own"), "how the weight begins");
 
 /// Reads the argument `init`.
 pub fn read(args: &mut Args<'_>) -> Option<WeightInit> {

@@ -7,11 +7,21 @@ use super::op::{Call, Extent, Gradient, Op, Parameter, Reads};
 use crate::descriptor;
 use crate::layers::infer::{Checked, Infer, describe};
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{Argument, Fallback, Kind, Range};
 use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const LAYER_NORM: LayerType = LayerType::one("layer_norm", |args| Some(Box::new(LayerNorm::parse(args))));
+pub(super) const LAYER_NORM: LayerType =
+    LayerType::one("layer_norm", "a norm over the last axes", &ARGUMENTS, LayerNorm::parse);
+
+static ARGUMENTS: [Argument; 5] = [
+    Argument::new("normalized_shape", Kind::Sizes, Fallback::Described("the whole sample"), "the last axes' sizes"),
+    Argument::new("eps", Kind::Number(Range::NotNegative), Fallback::Number(1e-5), affine::EPS_ABOUT),
+    Argument::new("elementwise_affine", Kind::Boolean, Fallback::Boolean(true), "whether a weight follows the norm"),
+    Argument::new("bias", Kind::Boolean, Fallback::Boolean(true), "whether a bias follows the weight"),
+    init::ARGUMENT,
+];
 
 #[derive(Debug, Clone)]
 struct LayerNorm {
@@ -23,13 +33,14 @@ struct LayerNorm {
 }
 
 impl LayerNorm {
-    fn parse(args: &mut Args<'_>) -> Self {
+    fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
         let normalized_shape = args.size_list("normalized_shape");
-        let eps = args.number_where("eps", "0 or more", |eps| eps >= 0.0).map_or(1e-5, |arg| arg.value) as f32;
+        let eps = args.number("eps");
         let elementwise_affine = args.boolean("elementwise_affine").is_none_or(|arg| arg.value);
         let bias = args.boolean("bias").is_none_or(|arg| arg.value);
         let init = affine::read_init(args, elementwise_affine, "elementwise_affine = false");
-        Self { normalized_shape, eps, elementwise_affine, bias, init }
+        let eps = eps?.value as f32;
+        Some(Box::new(Self { normalized_shape, eps, elementwise_affine, bias, init }))
     }
 
     /// The axes that are normalised: the stated ones must be the last of the input.

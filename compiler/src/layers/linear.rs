@@ -8,12 +8,21 @@ use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::{self, Operation};
 use crate::shape::sizes::Shape;
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{Argument, Fallback, Kind};
 use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const LINEAR: LayerType =
-    LayerType::one("linear", |args| Linear::parse(args).map(|layer| Box::new(layer) as Box<dyn Layer>));
+pub(super) const LINEAR: LayerType = LayerType::one("linear", "the last axis times a matrix", &ARGUMENTS, |args| {
+    Linear::parse(args).map(|layer| Box::new(layer) as Box<dyn Layer>)
+});
+
+static ARGUMENTS: [Argument; 4] = [
+    Argument::new("in_features", Kind::Size, Fallback::Inferred, "features that flow in"),
+    Argument::new("out_features", Kind::Size, Fallback::Required("10"), "features of the result"),
+    Argument::new("bias", Kind::Boolean, Fallback::Boolean(true), "whether something is added to each feature"),
+    init::ARGUMENT,
+];
 
 #[derive(Debug, Clone)]
 struct Linear {
@@ -26,10 +35,10 @@ struct Linear {
 impl Linear {
     fn parse(args: &mut Args<'_>) -> Option<Self> {
         let in_features = args.size("in_features");
-        let out_features = args.required_size("out_features", "10");
-        let bias = args.boolean("bias").is_none_or(|arg| arg.value);
+        let out_features = args.size("out_features");
+        let bias = args.boolean("bias");
         let init = init::read(args);
-        Some(Self { in_features, out_features: out_features?, bias, init })
+        Some(Self { in_features, out_features: out_features?, bias: bias?.value, init })
     }
 }
 

@@ -5,10 +5,23 @@ use super::op::{Call, Gradient, Op, Reads};
 use crate::descriptor;
 use crate::layers::infer::{Checked, Infer};
 use crate::spec::args::Args;
+use crate::spec::argument::{Argument, Fallback, Kind, Range};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const LOCAL_RESPONSE_NORM: LayerType = LayerType::one("local_response_norm", LocalResponseNorm::parse);
+pub(super) const LOCAL_RESPONSE_NORM: LayerType = LayerType::one(
+    "local_response_norm",
+    "x / (k + alpha / size * sum of squares of near channels)^beta",
+    &ARGUMENTS,
+    LocalResponseNorm::parse,
+);
+
+static ARGUMENTS: [Argument; 4] = [
+    Argument::new("size", Kind::Size, Fallback::Required("5"), "channels that are near"),
+    Argument::new("alpha", Kind::Number(Range::Any), Fallback::Number(1e-4), "the factor of the squares"),
+    Argument::new("beta", Kind::Number(Range::Any), Fallback::Number(0.75), "the exponent"),
+    Argument::new("k", Kind::Number(Range::Any), Fallback::Number(1.0), "what is added to the squares"),
+];
 
 #[derive(Debug, Clone, Copy)]
 struct LocalResponseNorm {
@@ -20,10 +33,11 @@ struct LocalResponseNorm {
 
 impl LocalResponseNorm {
     fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
-        let size = args.required_size("size", "5");
-        let alpha = args.number("alpha").map_or(1e-4, |arg| arg.value) as f32;
-        let beta = args.number("beta").map_or(0.75, |arg| arg.value) as f32;
-        let k = args.number("k").map_or(1.0, |arg| arg.value) as f32;
+        let size = args.size("size");
+        let alpha = args.number("alpha");
+        let beta = args.number("beta");
+        let k = args.number("k");
+        let (alpha, beta, k) = (alpha?.value as f32, beta?.value as f32, k?.value as f32);
         Some(Box::new(Self { size: size?.value, alpha, beta, k }))
     }
 }

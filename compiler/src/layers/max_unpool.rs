@@ -2,17 +2,34 @@
 
 use super::contract::{Layer, LayerType};
 use super::op::{Call, Gradient, Op, Reads};
+use super::pool;
 use super::window::{axis_name, sizes_text};
 use crate::descriptor;
 use crate::layers::infer::{Checked, Indices, Infer, describe};
 use crate::shape::sizes::Shape;
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{Argument, Fallback, Kind};
 use castnet_descriptors::MaxUnpool2d;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const MAX_UNPOOL2D: LayerType =
-    LayerType { takes_indices: true, ..LayerType::one("max_unpool2d", MaxUnpool::parse) };
+pub(super) const MAX_UNPOOL2D: LayerType = LayerType {
+    takes_indices: true,
+    ..LayerType::one("max_unpool2d", "maxima put back where a pooling found them", &ARGUMENTS, MaxUnpool::parse)
+};
+
+static ARGUMENTS: [Argument; 5] = [
+    Argument::new("indices", Kind::Reference, Fallback::Required("\"pool1\""), "the max_pool2d that found them"),
+    pool::KERNEL_SIZE,
+    pool::STRIDE,
+    pool::PADDING,
+    Argument::new(
+        "output_size",
+        Kind::PerAxis { least: 1 },
+        Fallback::Described("computed"),
+        "height and width of the result",
+    ),
+];
 
 #[derive(Debug, Clone)]
 struct MaxUnpool {
@@ -24,13 +41,13 @@ struct MaxUnpool {
 
 impl MaxUnpool {
     fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
-        let kernel_size = args.required_sizes("kernel_size", "2");
-        let stride = args.sizes("stride", 1);
-        let padding = args.sizes("padding", 0).unwrap_or(Arg::default([0; 2]));
-        let output_size = args.sizes("output_size", 1);
+        let kernel_size = args.sizes("kernel_size");
+        let stride = args.sizes("stride");
+        let padding = args.sizes("padding");
+        let output_size = args.sizes("output_size");
         let kernel_size = kernel_size?;
         let stride = stride.unwrap_or(Arg::default(kernel_size.value));
-        Some(Box::new(Self { kernel_size, stride, padding, output_size }))
+        Some(Box::new(Self { kernel_size, stride, padding: padding?, output_size }))
     }
 
     /// The size along an axis, before `output_size`: `(in - 1) stride - 2 padding + kernel` (torch.nn.MaxUnpool2d).

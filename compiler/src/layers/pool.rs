@@ -2,6 +2,7 @@
 //! height 1.
 
 use super::contract::{Layer, LayerType};
+use super::conv::DILATION;
 use super::conv::{two_axes, with_height};
 use super::op::{Call, Extent, Gradient, Op, Reads};
 use super::window::{Reach, axis_name, padded_window, sizes_text};
@@ -10,15 +11,62 @@ use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::{Maps, Operation};
 use crate::shape::sizes::Shape;
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{self, Argument, Fallback};
 use castnet_descriptors::{AvgPool2d, Pool2d, Pool2x2};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const MAX_POOL1D: LayerType = LayerType::one("max_pool1d", Pool::<1>::max);
-pub(super) const MAX_POOL2D: LayerType =
-    LayerType { gives_indices: true, ..LayerType::one("max_pool2d", Pool::<2>::max) };
-pub(super) const AVG_POOL1D: LayerType = LayerType::one("avg_pool1d", Pool::<1>::average);
-pub(super) const AVG_POOL2D: LayerType = LayerType::one("avg_pool2d", Pool::<2>::average);
+pub(super) const MAX_POOL1D: LayerType =
+    LayerType::one("max_pool1d", "the largest of each window", &MAX_ARGUMENTS, Pool::<1>::max);
+pub(super) const MAX_POOL2D: LayerType = LayerType {
+    gives_indices: true,
+    ..LayerType::one("max_pool2d", "the largest of each window", &MAX_ARGUMENTS, Pool::<2>::max)
+};
+pub(super) const AVG_POOL1D: LayerType =
+    LayerType::one("avg_pool1d", "the mean of each window", &AVG_ARGUMENTS_1D, Pool::<1>::average);
+pub(super) const AVG_POOL2D: LayerType =
+    LayerType::one("avg_pool2d", "the mean of each window", &AVG_ARGUMENTS_2D, Pool::<2>::average);
+
+static MAX_ARGUMENTS: [Argument; 5] = [KERNEL_SIZE, STRIDE, PADDING, DILATION, CEIL_MODE];
+static AVG_ARGUMENTS_1D: [Argument; 5] = [KERNEL_SIZE, STRIDE, PADDING, CEIL_MODE, COUNT_INCLUDE_PAD];
+static AVG_ARGUMENTS_2D: [Argument; 6] = [KERNEL_SIZE, STRIDE, PADDING, CEIL_MODE, COUNT_INCLUDE_PAD, DIVISOR_OVERRIDE];
+
+pub(super) const KERNEL_SIZE: Argument = Argument::new(
+    "kernel_size",
+    argument::Kind::PerAxis { least: 1 },
+    Fallback::Required("2"),
+    "rows and columns of a window",
+);
+pub(super) const STRIDE: Argument = Argument::new(
+    "stride",
+    argument::Kind::PerAxis { least: 1 },
+    Fallback::Same("kernel_size"),
+    "pixels from one window to the next",
+);
+pub(super) const PADDING: Argument = Argument::new(
+    "padding",
+    argument::Kind::PerAxis { least: 0 },
+    Fallback::Whole(0),
+    "pixels around the input, at most half a window",
+);
+pub(super) const CEIL_MODE: Argument = Argument::new(
+    "ceil_mode",
+    argument::Kind::Boolean,
+    Fallback::Boolean(false),
+    "whether a window may reach over the end",
+);
+const COUNT_INCLUDE_PAD: Argument = Argument::new(
+    "count_include_pad",
+    argument::Kind::Boolean,
+    Fallback::Boolean(true),
+    "whether a mean counts the padding",
+);
+const DIVISOR_OVERRIDE: Argument = Argument::new(
+    "divisor_override",
+    argument::Kind::Size,
+    Fallback::Described("none"),
+    "what sums are divided by in place of the count",
+);
 
 /// What is made of the pixels of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,27 +89,29 @@ struct Pool<const N: usize> {
 
 impl<const N: usize> Pool<N> {
     fn max(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
-        let pool = Self::windows(args);
-        let dilation = args.sizes("dilation", 1).unwrap_or(Arg::default([1; N]));
-        Some(Box::new(Self { dilation, ..pool? }))
+        let dilation = args.sizes("dilation");
+        let pool = Self::windows(args)?;
+        Some(Box::new(Self { dilation: dilation?, ..pool }))
     }
 
     fn average(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
         let pool = Self::windows(args);
-        let count_include_pad = args.boolean("count_include_pad").is_none_or(|arg| arg.value);
+        let count_include_pad = args.boolean("count_include_pad");
         let divisor = if N == 2 { args.size("divisor_override").map(|arg| arg.value) } else { None };
-        Some(Box::new(Self { kind: Kind::Average { count_include_pad, divisor }, ..pool? }))
+        let kind = Kind::Average { count_include_pad: count_include_pad?.value, divisor };
+        Some(Box::new(Self { kind, ..pool? }))
     }
 
     /// What both have.
     fn windows(args: &mut Args<'_>) -> Option<Self> {
-        let kernel_size = args.required_sizes("kernel_size", "2");
-        let stride = args.sizes("stride", 1);
-        let padding = args.sizes("padding", 0).unwrap_or(Arg::default([0; N]));
-        let ceil_mode = args.boolean("ceil_mode").unwrap_or(Arg::default(false));
+        let kernel_size = args.sizes("kernel_size");
+        let stride = args.sizes("stride");
+        let padding = args.sizes("padding");
+        let ceil_mode = args.boolean("ceil_mode");
         let kernel_size = kernel_size?;
         let stride = stride.unwrap_or(Arg::default(kernel_size.value));
         let dilation = Arg::default([1; N]);
+        let (padding, ceil_mode) = (padding?, ceil_mode?);
         Some(Self { kind: Kind::Max, kernel_size, stride, padding, dilation, ceil_mode, line: args.line() })
     }
 }

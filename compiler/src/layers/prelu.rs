@@ -5,11 +5,18 @@ use super::op::{Call, Gradient, Op, Parameter, Reads};
 use crate::descriptor;
 use crate::layers::infer::{Checked, Infer};
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{Argument, Fallback, Kind, Range};
 use castnet_descriptors::Init;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const PRELU: LayerType = LayerType::one("prelu", |args| Some(Box::new(Prelu::parse(args))));
+pub(super) const PRELU: LayerType =
+    LayerType::one("prelu", "x, times a trained slope where it is negative", &ARGUMENTS, Prelu::parse);
+
+static ARGUMENTS: [Argument; 2] = [
+    Argument::new("num_parameters", Kind::Size, Fallback::Whole(1), "slopes: 1, or one for each channel"),
+    Argument::new("init", Kind::Number(Range::Any), Fallback::Number(0.25), "how the slopes begin"),
+];
 
 #[derive(Debug, Clone)]
 struct Prelu {
@@ -18,11 +25,9 @@ struct Prelu {
 }
 
 impl Prelu {
-    fn parse(args: &mut Args<'_>) -> Self {
-        Self {
-            num_parameters: args.size("num_parameters").unwrap_or(Arg::default(1)),
-            init: args.number("init").map_or(0.25, |arg| arg.value) as f32,
-        }
+    fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
+        let (num_parameters, init) = (args.size("num_parameters"), args.number("init"));
+        Some(Box::new(Self { num_parameters: num_parameters?, init: init?.value as f32 }))
     }
 }
 

@@ -5,10 +5,21 @@ use super::op::{Call, Extent, Gradient, Op, Reads};
 use crate::descriptor;
 use crate::layers::infer::{Checked, Infer};
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{Argument, Fallback, Kind, Range};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const RRELU: LayerType = LayerType::one("rrelu", |args| Some(Box::new(Rrelu::parse(args))));
+pub(super) const RRELU: LayerType = LayerType::one(
+    "rrelu",
+    "x, times a random slope where it is negative; in evaluation times their mean",
+    &ARGUMENTS,
+    Rrelu::parse,
+);
+
+static ARGUMENTS: [Argument; 2] = [
+    Argument::new("lower", Kind::Number(Range::Any), Fallback::Number(1.0 / 8.0), "the smallest slope"),
+    Argument::new("upper", Kind::Number(Range::Any), Fallback::Number(1.0 / 3.0), "the largest slope"),
+];
 
 #[derive(Debug, Clone)]
 struct Rrelu {
@@ -17,11 +28,9 @@ struct Rrelu {
 }
 
 impl Rrelu {
-    fn parse(args: &mut Args<'_>) -> Self {
-        Self {
-            lower: args.number("lower").unwrap_or(Arg::default(1.0 / 8.0)),
-            upper: args.number("upper").unwrap_or(Arg::default(1.0 / 3.0)),
-        }
+    fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
+        let (lower, upper) = (args.number("lower"), args.number("upper"));
+        Some(Box::new(Self { lower: lower?, upper: upper? }))
     }
 }
 

@@ -6,11 +6,17 @@ use super::op::{Call, Gradient, Op, Reads};
 use crate::descriptor;
 use crate::layers::infer::{Checked, Infer};
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{Argument, Fallback, Kind};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const SOFTMAX: LayerType = LayerType::one("softmax", |args| parse(args, false));
-pub(super) const LOG_SOFTMAX: LayerType = LayerType::one("log_softmax", |args| parse(args, true));
+pub(super) const SOFTMAX: LayerType =
+    LayerType::one("softmax", "exponentials that sum up to 1", &[DIM], |args| parse(args, false));
+pub(super) const LOG_SOFTMAX: LayerType =
+    LayerType::one("log_softmax", "the logarithm of softmax", &[DIM], |args| parse(args, true));
+
+const DIM: Argument =
+    Argument::new("dim", Kind::Integer, Fallback::Required("1"), "the axis of the sum; the batch is axis 0");
 
 #[derive(Debug, Clone)]
 struct Softmax {
@@ -19,7 +25,7 @@ struct Softmax {
 }
 
 fn parse(args: &mut Args<'_>, log: bool) -> Option<Box<dyn Layer>> {
-    let dim = args.required_integer("dim")?;
+    let dim = args.integer("dim")?;
     Some(Box::new(Softmax { dim, log }))
 }
 

@@ -8,11 +8,25 @@ use crate::layers::infer::{Checked, Infer, describe};
 use crate::lower::operation::{Maps, Operation};
 use crate::shape::sizes::Shape;
 use crate::spec::args::{Arg, Args, Numbers};
+use crate::spec::argument::{Argument, Fallback, Kind, words};
 use castnet_descriptors::UpsampleMode;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(super) const UPSAMPLE: LayerType = LayerType::one("upsample", Upsample::parse);
+pub(super) const UPSAMPLE: LayerType = LayerType::one("upsample", "larger maps", &ARGUMENTS, Upsample::parse);
+
+static ARGUMENTS: [Argument; 3] = [
+    Argument::new("scale_factor", Kind::Factors, Fallback::Required("2"), "how many times larger"),
+    Argument::new("mode", Kind::Word(&MODE_WORDS), Fallback::Word("nearest"), "how new pixels are made"),
+    Argument::new(
+        "align_corners",
+        Kind::Boolean,
+        Fallback::Boolean(false),
+        "whether corners stay corners, with mode = \"bilinear\"",
+    ),
+];
+const MODES: [(&str, UpsampleMode); 2] = [("nearest", UpsampleMode::Nearest), ("bilinear", UpsampleMode::Bilinear)];
+static MODE_WORDS: [&str; 2] = words(&MODES);
 
 #[derive(Debug, Clone)]
 struct Upsample {
@@ -22,11 +36,10 @@ struct Upsample {
 
 impl Upsample {
     fn parse(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
-        let scale_factor = args.required_positive_numbers("scale_factor", "2");
-        let words = [("nearest", UpsampleMode::Nearest), ("bilinear", UpsampleMode::Bilinear)];
-        let mode = args.word("mode", &words).map_or(UpsampleMode::Nearest, |arg| arg.value);
+        let scale_factor = args.factors("scale_factor");
+        let mode = args.word("mode", &MODES);
         let align_corners = args.boolean("align_corners");
-        let mode = match (mode, align_corners) {
+        let mode = match (mode?.value, align_corners) {
             (UpsampleMode::Bilinear, Some(Arg { value: true, .. })) => UpsampleMode::BilinearAlignCorners,
             (UpsampleMode::Nearest, Some(Arg { value: true, .. })) => {
                 let value = args.value("align_corners")?;

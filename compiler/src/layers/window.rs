@@ -3,6 +3,7 @@
 use crate::diagnostic::Diagnostic;
 use crate::layers::infer::{Infer, describe};
 use crate::spec::args::{Arg, Args};
+use crate::spec::argument::{Argument, Fallback, Kind, words};
 use crate::spec::table::ValueKind;
 use castnet_descriptors::PaddingMode;
 use std::fmt;
@@ -22,7 +23,8 @@ impl<const N: usize> Padding<N> {
         let Some(value) = args.value("padding") else { return Some(Arg::default(Self::Sizes([0; N]))) };
         let padding = match &value.kind {
             ValueKind::String(_) => {
-                args.read_word("padding", &value, &[("same", Self::Same), ("valid", Self::Sizes([0; N]))])?
+                let [same, valid] = PADDING_WORDS;
+                args.read_word("padding", &value, &[(same, Self::Same), (valid, Self::Sizes([0; N]))])?
             }
             _ => Self::Sizes(args.read_sizes("padding", &value, 0)?),
         };
@@ -51,15 +53,24 @@ impl<const N: usize> fmt::Display for Padding<N> {
     }
 }
 
-/// Reads `padding_mode`; zeros where it is left out.
-pub(super) fn read_padding_mode(args: &mut Args<'_>) -> PaddingMode {
-    let words = [
-        ("zeros", PaddingMode::Zeros),
-        ("reflect", PaddingMode::Reflect),
-        ("replicate", PaddingMode::Replicate),
-        ("circular", PaddingMode::Circular),
-    ];
-    args.word("padding_mode", &words).map_or(PaddingMode::Zeros, |arg| arg.value)
+/// Words for a convolution's padding: as much as keeps the size, none.
+pub(super) static PADDING_WORDS: [&str; 2] = ["same", "valid"];
+
+const PADDING_MODES: [(&str, PaddingMode); 4] = [
+    ("zeros", PaddingMode::Zeros),
+    ("reflect", PaddingMode::Reflect),
+    ("replicate", PaddingMode::Replicate),
+    ("circular", PaddingMode::Circular),
+];
+static PADDING_MODE_WORDS: [&str; 4] = words(&PADDING_MODES);
+
+/// The argument `padding_mode`.
+pub(super) const PADDING_MODE: Argument =
+    Argument::new("padding_mode", Kind::Word(&PADDING_MODE_WORDS), Fallback::Word("zeros"), "what the padding holds");
+
+/// Reads `padding_mode`.
+pub(super) fn read_padding_mode(args: &mut Args<'_>) -> Option<PaddingMode> {
+    args.word("padding_mode", &PADDING_MODES).map(|arg| arg.value)
 }
 
 /// Reflecting reaches one pixel less than the input has, going around all of it (as in PyTorch).

@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::source::Span;
+use crate::spec::argument::{Argument, Fallback, Kind};
 use crate::spec::meanings;
 use crate::spec::site::Site;
 use crate::spec::table::{Key, Table, Value, ValueKind};
@@ -51,6 +52,8 @@ pub enum Numbers {
 pub struct Args<'a> {
     site: &'a Site,
     table: &'a Table,
+    /// What the arguments are; empty for what is no layer.
+    arguments: &'static [Argument],
     asked: Vec<&'static str>,
     /// Keys that must be there and are not, each with its error.
     missing: Vec<(&'static str, Diagnostic)>,
@@ -61,12 +64,23 @@ pub struct Args<'a> {
 impl<'a> Args<'a> {
     /// A reader of `table`, whose errors speak of `site`.
     pub fn new(site: &'a Site, table: &'a Table, diagnostics: &'a mut Diagnostics) -> Self {
-        Self { site, table, asked: Vec::new(), missing: Vec::new(), failed: false, diagnostics }
+        Self { site, table, arguments: &[], asked: Vec::new(), missing: Vec::new(), failed: false, diagnostics }
+    }
+
+    /// The same reader for a layer whose arguments these are: what each may be, and what it is where it is left out.
+    pub fn with(mut self, arguments: &'static [Argument]) -> Self {
+        self.arguments = arguments;
+        self
     }
 
     /// The layer it reads.
     pub fn site(&self) -> &Site {
         self.site
+    }
+
+    /// The keys that it was asked for so far.
+    pub fn asked(&self) -> &[&'static str] {
+        &self.asked
     }
 
     /// The line of the layer, counted from 1.
@@ -111,6 +125,22 @@ impl<'a> Args<'a> {
         self.table.get(key).cloned()
     }
 
+    /// The raw value of a key, and what stands in its place where it is left out. What must be there and is not is an error.
+    fn given(&mut self, key: &'static str) -> Result<Value, Option<Fallback>> {
+        if let Some(value) = self.value(key) {
+            return Ok(value);
+        }
+        let fallback = self.argument(key).map(|argument| argument.default);
+        if let Some(Fallback::Required(example)) = fallback {
+            self.missing(key, example);
+        }
+        Err(fallback)
+    }
+
+    fn argument(&self, key: &str) -> Option<&'static Argument> {
+        self.arguments.iter().find(|argument| argument.name == key)
+    }
+
     fn missing(&mut self, key: &'static str, example: &str) {
         let title = format!("{} needs {key}", self.site.title());
         let site = self.site;
@@ -121,28 +151,20 @@ impl<'a> Args<'a> {
 
     /// A whole number, 1 or more.
     pub fn size(&mut self, key: &'static str) -> Option<Arg<usize>> {
-        let value = self.value(key)?;
-        self.whole(key, &value, 1).map(|n| Arg::new(n, &value))
-    }
-
-    /// A whole number, 1 or more, that must be there; `example` is one for the message where it is not.
-    pub fn required_size(&mut self, key: &'static str, example: &str) -> Option<Arg<usize>> {
-        self.require(key, example)?;
-        self.size(key)
-    }
-
-    fn require(&mut self, key: &'static str, example: &str) -> Option<()> {
-        if self.table.get(key).is_none() {
-            self.asked.push(key);
-            self.missing(key, example);
-            return None;
+        match self.given(key) {
+            Ok(value) => self.whole(key, &value, 1).map(|n| Arg::new(n, &value)),
+            Err(Some(Fallback::Whole(number))) => usize::try_from(number).ok().map(Arg::default),
+            Err(_) => None,
         }
-        Some(())
     }
 
     /// A whole number of any sign.
     pub fn integer(&mut self, key: &'static str) -> Option<Arg<i64>> {
-        let value = self.value(key)?;
+        let value = match self.given(key) {
+            Ok(value) => value,
+            Err(Some(Fallback::Whole(number))) => return Some(Arg::default(number)),
+            Err(_) => return None,
+        };
         match value.kind {
             ValueKind::Integer(i) => Some(Arg::new(i, &value)),
             _ => {
@@ -152,16 +174,17 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// [`Args::integer`] that must be there.
-    pub fn required_integer(&mut self, key: &'static str) -> Option<Arg<i64>> {
-        self.require(key, "1")?;
-        self.integer(key)
-    }
-
-    /// A number for all `N` axes, or a list with one for each; none below `least`.
-    pub fn sizes<const N: usize>(&mut self, key: &'static str, least: usize) -> Option<Arg<[usize; N]>> {
-        let value = self.value(key)?;
-        self.read_sizes(key, &value, least).map(|sizes| Arg::new(sizes, &value))
+    /// A number for all `N` axes, or a list with one for each.
+    pub fn sizes<const N: usize>(&mut self, key: &'static str) -> Option<Arg<[usize; N]>> {
+        let least = match self.argument(key).map(|argument| argument.kind) {
+            Some(Kind::PerAxis { least }) => least,
+            _ => 0,
+        };
+        match self.given(key) {
+            Ok(value) => self.read_sizes(key, &value, least).map(|sizes| Arg::new(sizes, &value)),
+            Err(Some(Fallback::Whole(number))) => usize::try_from(number).ok().map(|number| Arg::default([number; N])),
+            Err(_) => None,
+        }
     }
 
     /// The same for a value already at hand.
@@ -185,12 +208,6 @@ impl<'a> Args<'a> {
                 None
             }
         }
-    }
-
-    /// [`Args::sizes`] of 1 or more each, that must be there.
-    pub fn required_sizes<const N: usize>(&mut self, key: &'static str, example: &str) -> Option<Arg<[usize; N]>> {
-        self.require(key, example)?;
-        self.sizes(key, 1)
     }
 
     fn whole(&mut self, key: &str, value: &Value, least: usize) -> Option<usize> {
@@ -230,10 +247,23 @@ impl<'a> Args<'a> {
         sizes.into_iter().collect::<Option<Vec<usize>>>().map(|sizes| Arg::new(sizes, &value))
     }
 
-    /// A finite number.
+    /// A finite number, within the argument's range.
     pub fn number(&mut self, key: &'static str) -> Option<Arg<f64>> {
-        let value = self.value(key)?;
-        self.read_number(key, &value).map(|number| Arg::new(number, &value))
+        let value = match self.given(key) {
+            Ok(value) => value,
+            Err(Some(Fallback::Number(number))) => return Some(Arg::default(number)),
+            Err(_) => return None,
+        };
+        let number = self.read_number(key, &value)?;
+        match self.argument(key).map(|argument| argument.kind) {
+            Some(Kind::Number(range)) if !range.holds(number) => {
+                let wanted = range.words();
+                let title = format!("{} says {key} = {number}, which must be {wanted}", self.site.title());
+                self.refuse(&value, title, format!("must be {wanted}"));
+                None
+            }
+            _ => Some(Arg::new(number, &value)),
+        }
     }
 
     /// The same for a value already at hand. It must be a finite 32-bit float.
@@ -254,10 +284,9 @@ impl<'a> Args<'a> {
         Some(number)
     }
 
-    /// A number above 0, or a list of them, one per axis; it must be there.
-    pub fn required_positive_numbers(&mut self, key: &'static str, example: &str) -> Option<Arg<Numbers>> {
-        self.require(key, example)?;
-        let value = self.value(key)?;
+    /// A number above 0, or a list of them, one per axis.
+    pub fn factors(&mut self, key: &'static str) -> Option<Arg<Numbers>> {
+        let value = self.given(key).ok()?;
         let numbers = match &value.kind {
             ValueKind::Array(items) if !items.is_empty() => {
                 let numbers: Vec<Option<f64>> = items.iter().map(|item| self.positive(key, item)).collect();
@@ -282,26 +311,13 @@ impl<'a> Args<'a> {
         None
     }
 
-    /// A number for which `accept` holds; `wanted` says in words which.
-    pub fn number_where(
-        &mut self,
-        key: &'static str,
-        wanted: &str,
-        accept: impl FnOnce(f64) -> bool,
-    ) -> Option<Arg<f64>> {
-        let number = self.number(key)?;
-        if !accept(number.value) {
-            let value = self.table.get(key).cloned()?;
-            let title = format!("{} says {key} = {}, which must be {wanted}", self.site.title(), number.value);
-            self.refuse(&value, title, format!("must be {wanted}"));
-            return None;
-        }
-        Some(number)
-    }
-
     /// `true` or `false`.
     pub fn boolean(&mut self, key: &'static str) -> Option<Arg<bool>> {
-        let value = self.value(key)?;
+        let value = match self.given(key) {
+            Ok(value) => value,
+            Err(Some(Fallback::Boolean(value))) => return Some(Arg::default(value)),
+            Err(_) => return None,
+        };
         match value.kind {
             ValueKind::Boolean(b) => Some(Arg::new(b, &value)),
             _ => {
@@ -313,8 +329,13 @@ impl<'a> Args<'a> {
 
     /// One of the known words.
     pub fn word<T: Clone>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<Arg<T>> {
-        let value = self.value(key)?;
-        self.read_word(key, &value, words).map(|word| Arg::new(word, &value))
+        match self.given(key) {
+            Ok(value) => self.read_word(key, &value, words).map(|word| Arg::new(word, &value)),
+            Err(Some(Fallback::Word(word))) => {
+                words.iter().find(|(known, _)| *known == word).map(|(_, meant)| Arg::default(meant.clone()))
+            }
+            Err(_) => None,
+        }
     }
 
     /// The same for a value already at hand.
@@ -341,7 +362,7 @@ impl<'a> Args<'a> {
 
     /// The name of another layer.
     pub fn reference(&mut self, key: &'static str) -> Option<Arg<String>> {
-        let value = self.value(key)?;
+        let value = self.given(key).ok()?;
         match value.as_str() {
             Some(name) => Some(Arg::new(name.to_string(), &value)),
             None => {
@@ -349,12 +370,6 @@ impl<'a> Args<'a> {
                 None
             }
         }
-    }
-
-    /// [`Args::reference`] that must be there.
-    pub fn required_reference(&mut self, key: &'static str) -> Option<Arg<String>> {
-        self.require(key, "\"pool1\"")?;
-        self.reference(key)
     }
 
     /// A list of names of layers.

@@ -227,7 +227,8 @@ impl Expander<'_> {
             args.value(key);
         }
         let (mut input, mut many, mut indices, mut layer) = (None, None, None, None);
-        if let Some(LayerType { arity, takes_indices, parse, .. }) = kind {
+        if let Some(LayerType { arity, takes_indices, arguments, parse, .. }) = kind {
+            args = args.with(arguments);
             match arity {
                 Arity::One => input = args.reference("input"),
                 Arity::Many => {
@@ -243,7 +244,7 @@ impl Expander<'_> {
                 }
             }
             if *takes_indices {
-                indices = args.required_reference("indices");
+                indices = args.reference("indices");
             }
             let parsed = parse(&mut args);
             if args.finish() {

@@ -2,6 +2,7 @@
 //! in which the layers can run.
 
 pub mod args;
+pub mod argument;
 mod blocks;
 mod expansion;
 pub mod header;

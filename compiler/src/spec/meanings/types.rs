@@ -7,8 +7,6 @@ pub const TYPES: &[(&[&str], &str)] = &[
         &["conv", "convolution", "cnn"],
         "write type = \"conv2d\" for [channels, height, width], \"conv1d\" for [channels, length]",
     ),
-    (&["convolution1d"], "write type = \"conv1d\""),
-    (&["convolution2d"], "write type = \"conv2d\""),
     (&["depthwise_conv", "depthwise_conv2d"], "write type = \"conv2d\" with groups = the number of channels"),
     (&["pointwise_conv", "pointwise_conv2d"], "write type = \"conv2d\" with kernel_size = 1"),
     (

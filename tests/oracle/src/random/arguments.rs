@@ -41,6 +41,9 @@ pub(super) fn arguments(draw: &mut Draw, kind: &str, shape: &[usize], least: usi
             }
             args.push(("num_groups", draw.pick(&groups).to_string()));
             flag(draw, &mut args, "affine", true);
+            if draw.once_in(3) {
+                args.push(("eps", "0.01".into()));
+            }
         }
         "layer_norm" => {
             let tail = draw.between(1, shape.len());
@@ -53,10 +56,16 @@ pub(super) fn arguments(draw: &mut Draw, kind: &str, shape: &[usize], least: usi
             }
             flag(draw, &mut args, "elementwise_affine", true);
             flag(draw, &mut args, "bias", true);
+            if draw.once_in(3) {
+                args.push(("eps", "0.01".into()));
+            }
         }
         "local_response_norm" => {
             let size = draw.between(1, 5).to_string();
             args.extend([("size", size), ("alpha", "0.1".into()), ("k", "1.5".into())]);
+            if draw.once_in(3) {
+                args.push(("beta", "0.5".into()));
+            }
         }
         "upsample" => {
             args.push(("scale_factor", draw.between(1, 3).to_string()));
