@@ -3,8 +3,8 @@
 use crate::tokens::{double, float, int};
 use castnet_descriptors::{
     Activation, AdaptivePool2d, AvgPool2d, BatchNorm, Broadcast, Concat, Conv2d, ConvTranspose2d, GroupNorm, Init,
-    LayerNorm, Linear, LocalResponseNorm, Loss, MaxUnpool2d, PaddingMode, Pool2d, Pool2x2, Prelu, Rrelu, Softmax,
-    Upsample, UpsampleMode,
+    LayerNorm, Linear, LocalResponseNorm, Loss, LpPool2d, MaxUnpool2d, PaddingMode, Pool2d, Pool2x2, Prelu, Rrelu,
+    Softmax, Upsample, UpsampleMode,
 };
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -108,6 +108,7 @@ structs! {
     LayerNorm { rows, length, eps }
     Linear { in_features, out_features, rows }
     LocalResponseNorm { channels, inner, size, alpha, beta, k }
+    LpPool2d { pool, norm_type }
     MaxUnpool2d { input, output }
     Pool2d { input, output, kernel, stride, padding, dilation }
     Prelu { channels, inner }

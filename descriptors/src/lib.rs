@@ -26,7 +26,7 @@ pub use init::Init;
 pub use linear::Linear;
 pub use loss::{Loss, UnknownLoss};
 pub use normalization::{BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm};
-pub use pooling::{AdaptivePool2d, AvgPool2d, MaxUnpool2d, Pool2d, Pool2x2};
+pub use pooling::{AdaptivePool2d, AvgPool2d, LpPool2d, MaxUnpool2d, Pool2d, Pool2x2};
 pub use upsampling::{Upsample, UpsampleMode};
 
 /// Channels of a block in the blocked layout of the inference program, and the floats to which sizes are rounded up where vectors of

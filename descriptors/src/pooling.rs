@@ -97,6 +97,30 @@ impl AvgPool2d {
     }
 }
 
+/// A power-average pooling layer (`torch.nn.LPPool2d`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LpPool2d {
+    /// The windows, without padding and of dilation 1.
+    pub pool: Pool2d,
+    /// The power to which inputs are raised, and whose root their sum becomes; above 0.
+    pub norm_type: f32,
+}
+
+impl LpPool2d {
+    /// The pooling of the powers: their means, of which the window's size makes sums. A window that runs past the input (`ceil_mode`) has
+    /// the mean of what it holds times the size of a whole one, as in PyTorch.
+    #[inline]
+    pub fn means(&self) -> AvgPool2d {
+        AvgPool2d { pool: self.pool, count_include_pad: true, divisor: None }
+    }
+
+    /// Elements of a whole window.
+    #[inline]
+    pub fn window_len(&self) -> usize {
+        self.pool.kernel[0] * self.pool.kernel[1]
+    }
+}
+
 /// The sizes of an adaptive pooling layer (`torch.nn.AdaptiveAvgPool2d`, `torch.nn.AdaptiveMaxPool2d`).
 ///
 /// Along an axis of `n` elements, window `i` of `m` runs from `floor(i * n / m)` to `ceil((i + 1) * n / m)`.

@@ -143,6 +143,9 @@ impl Pass {
                 let op = k::AvgPool2d { pool: pool(window), count_include_pad: *count_include_pad, divisor: *divisor };
                 r::avg_pool2d::forward(&op, x, y_all);
             }
+            Op::LpPool { window, norm_type } => {
+                r::lp_pool2d::forward(&k::LpPool2d { pool: pool(window), norm_type: *norm_type as f32 }, x, y_all);
+            }
             Op::AdaptiveAvgPool { input, output } => {
                 r::adaptive_pool2d::avg_forward(&k::AdaptivePool2d { input: *input, output: *output }, x, y_all);
             }
@@ -246,6 +249,10 @@ impl Pass {
             Op::AvgPool { window, count_include_pad, divisor } => {
                 let op = k::AvgPool2d { pool: pool(window), count_include_pad: *count_include_pad, divisor: *divisor };
                 r::avg_pool2d::backward(&op, g, dx);
+            }
+            Op::LpPool { window, norm_type } => {
+                let op = k::LpPool2d { pool: pool(window), norm_type: *norm_type as f32 };
+                r::lp_pool2d::backward(&op, x, y, g, dx);
             }
             Op::AdaptiveAvgPool { input, output } => {
                 r::adaptive_pool2d::avg_backward(&k::AdaptivePool2d { input: *input, output: *output }, g, dx);

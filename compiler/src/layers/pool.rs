@@ -1,4 +1,4 @@
-//! `max_pool1d`, `max_pool2d`, `avg_pool1d` and `avg_pool2d`. A one-dimensional pooling is the two-dimensional one on maps of
+//! `max_pool1d`, `max_pool2d`, `avg_pool1d`, `avg_pool2d` and `lp_pool2d`. A one-dimensional pooling is the two-dimensional one on maps of
 //! height 1.
 
 use super::contract::{Layer, LayerType};
@@ -11,8 +11,8 @@ use crate::layers::infer::{Checked, Infer};
 use crate::lower::operation::{Maps, Operation};
 use crate::shape::sizes::Shape;
 use crate::spec::args::{Arg, Args};
-use crate::spec::argument::{self, Argument, Fallback};
-use castnet_descriptors::{AvgPool2d, Pool2d, Pool2x2};
+use crate::spec::argument::{self, Argument, Fallback, Range};
+use castnet_descriptors::{AvgPool2d, LpPool2d, Pool2d, Pool2x2};
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -27,6 +27,16 @@ pub(super) const AVG_POOL1D: LayerType =
 pub(super) const AVG_POOL2D: LayerType =
     LayerType::one("avg_pool2d", "the mean of each window", &AVG_ARGUMENTS_2D, Pool::<2>::average);
 
+pub(super) const LP_POOL2D: LayerType =
+    LayerType::one("lp_pool2d", "the root of the sum of powers of each window", &LP_ARGUMENTS, Pool::<2>::power);
+
+static LP_ARGUMENTS: [Argument; 4] = [NORM_TYPE, KERNEL_SIZE, STRIDE, CEIL_MODE];
+const NORM_TYPE: Argument = Argument::new(
+    "norm_type",
+    argument::Kind::Number(Range::Positive),
+    Fallback::Required("2"),
+    "the power and the root; powers of negative numbers are NaN where it is not whole",
+);
 static MAX_ARGUMENTS: [Argument; 5] = [KERNEL_SIZE, STRIDE, PADDING, DILATION, CEIL_MODE];
 static AVG_ARGUMENTS_1D: [Argument; 5] = [KERNEL_SIZE, STRIDE, PADDING, CEIL_MODE, COUNT_INCLUDE_PAD];
 static AVG_ARGUMENTS_2D: [Argument; 6] = [KERNEL_SIZE, STRIDE, PADDING, CEIL_MODE, COUNT_INCLUDE_PAD, DIVISOR_OVERRIDE];
@@ -69,10 +79,11 @@ const DIVISOR_OVERRIDE: Argument = Argument::new(
 );
 
 /// What is made of the pixels of a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Max,
     Average { count_include_pad: bool, divisor: Option<usize> },
+    Power { norm_type: f32 },
 }
 
 /// A pooling over `N` axes, as written.
@@ -90,28 +101,35 @@ struct Pool<const N: usize> {
 impl<const N: usize> Pool<N> {
     fn max(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
         let dilation = args.sizes("dilation");
+        let padding = args.sizes("padding");
         let pool = Self::windows(args)?;
-        Some(Box::new(Self { dilation: dilation?, ..pool }))
+        Some(Box::new(Self { dilation: dilation?, padding: padding?, ..pool }))
     }
 
     fn average(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
         let pool = Self::windows(args);
         let count_include_pad = args.boolean("count_include_pad");
         let divisor = if N == 2 { args.size("divisor_override").map(|arg| arg.value) } else { None };
+        let padding = args.sizes("padding");
         let kind = Kind::Average { count_include_pad: count_include_pad?.value, divisor };
-        Some(Box::new(Self { kind, ..pool? }))
+        Some(Box::new(Self { kind, padding: padding?, ..pool? }))
     }
 
-    /// What both have.
+    fn power(args: &mut Args<'_>) -> Option<Box<dyn Layer>> {
+        let norm_type = args.number("norm_type");
+        let pool = Self::windows(args)?;
+        Some(Box::new(Self { kind: Kind::Power { norm_type: norm_type?.value as f32 }, ..pool }))
+    }
+
+    /// What all have.
     fn windows(args: &mut Args<'_>) -> Option<Self> {
         let kernel_size = args.sizes("kernel_size");
         let stride = args.sizes("stride");
-        let padding = args.sizes("padding");
         let ceil_mode = args.boolean("ceil_mode");
         let kernel_size = kernel_size?;
         let stride = stride.unwrap_or(Arg::default(kernel_size.value));
-        let dilation = Arg::default([1; N]);
-        let (padding, ceil_mode) = (padding?, ceil_mode?);
+        let (padding, dilation) = (Arg::default([0; N]), Arg::default([1; N]));
+        let ceil_mode = ceil_mode?;
         Some(Self { kind: Kind::Max, kernel_size, stride, padding, dilation, ceil_mode, line: args.line() })
     }
 }
@@ -261,12 +279,16 @@ impl Op for PoolOp {
     fn saved(&self) -> Extent {
         match self.kind {
             Kind::Max => Extent::per_sample(self.windows.output.iter().product()),
-            Kind::Average { .. } => Extent::default(),
+            Kind::Average { .. } | Kind::Power { .. } => Extent::default(),
         }
     }
 
     fn reads(&self, _: Gradient) -> Reads {
-        Reads { saved: self.kind == Kind::Max, ..Reads::default() }
+        match self.kind {
+            Kind::Max => Reads { saved: true, ..Reads::default() },
+            Kind::Average { .. } => Reads::default(),
+            Kind::Power { .. } => Reads { inputs: true, output: true, ..Reads::default() },
+        }
     }
 
     /// Max pooling keeps where the maxima were.
@@ -284,6 +306,7 @@ impl Op for PoolOp {
             Kind::Average { count_include_pad, divisor } => {
                 descriptor::item(&AvgPool2d { pool: self.windows, count_include_pad, divisor })
             }
+            Kind::Power { norm_type } => descriptor::item(&LpPool2d { pool: self.windows, norm_type }),
         })
     }
 
@@ -292,6 +315,7 @@ impl Op for PoolOp {
         match self.kind {
             Kind::Max => quote!(castnet::max_pool2d::forward(context, &#op, #input, output, None);),
             Kind::Average { .. } => quote!(castnet::avg_pool2d::forward(context, &#op, #input, output);),
+            Kind::Power { .. } => quote!(castnet::lp_pool2d::forward(context, &#op, #input, output);),
         }
     }
 
@@ -301,15 +325,22 @@ impl Op for PoolOp {
     }
 
     fn backward_input(&self, call: &Call, _: usize) -> TokenStream {
-        let op = &call.op;
+        let (op, input) = (&call.op, call.input());
         match self.kind {
             Kind::Max => quote!(castnet::max_pool2d::backward(context, &#op, saved, grad_output, grad_input);),
             Kind::Average { .. } => quote!(castnet::avg_pool2d::backward(context, &#op, grad_output, grad_input);),
+            Kind::Power { .. } => {
+                quote!(castnet::lp_pool2d::backward(context, &#op, #input, output, grad_output, grad_input);)
+            }
         }
     }
 
     fn operation(&self, _: usize) -> Option<Operation> {
-        let module = if self.kind == Kind::Max { "max_pool2d" } else { "avg_pool2d" };
+        let module = match self.kind {
+            Kind::Max => "max_pool2d",
+            Kind::Average { .. } => "avg_pool2d",
+            Kind::Power { .. } => return None,
+        };
         Some(Operation::Maps(Maps { module, pool: self.pool_2x2() }))
     }
 }
@@ -325,7 +356,7 @@ impl PoolOp {
             _ if !windows || !whole => None,
             Kind::Max => Some(Pool2x2::Max),
             Kind::Average { divisor: None | Some(4), .. } => Some(Pool2x2::Mean),
-            Kind::Average { .. } => None,
+            Kind::Average { .. } | Kind::Power { .. } => None,
         }
     }
 }
@@ -349,6 +380,21 @@ mod tests {
         assert_eq!(pooled("[2, 9, 9]", "type = 'max_pool2d'; kernel_size = 3; stride = 1; dilation = 2"), [2, 5, 5]);
         assert_eq!(pooled("[3, 14]", "type = 'max_pool1d'; kernel_size = 3; stride = 2; dilation = 2"), [3, 5]);
         assert_eq!(pooled("[3, 11]", "type = 'avg_pool1d'; kernel_size = 3; stride = 2; padding = 1"), [3, 6]);
+    }
+
+    #[test]
+    fn a_power_pool_has_no_padding() {
+        assert_eq!(pooled("[2, 7, 8]", "type = 'lp_pool2d'; norm_type = 2; kernel_size = 3; stride = 2"), [2, 3, 3]);
+        let ceil = "type = 'lp_pool2d'; norm_type = 1.5; kernel_size = 3; stride = 2; ceil_mode = true";
+        assert_eq!(pooled("[2, 7, 8]", ceil), [2, 3, 4]);
+        assert!(descriptor("[2, 7, 8]", &[ceil]).ends_with("norm_type : 1.5 }"));
+        refused(
+            "[2, 7, 8]",
+            &["type = 'lp_pool2d'; norm_type = 2; kernel_size = 3; padding = 1"],
+            &["no key `padding`"],
+        );
+        refused("[2, 7, 8]", &["type = 'lp_pool2d'; norm_type = 0; kernel_size = 3"], &["must be more than 0"]);
+        refused("[2, 7, 8]", &["type = 'lp_pool2d'; kernel_size = 3"], &["needs norm_type"]);
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub static LAYERS: &[LayerType] = &[
     pool::AVG_POOL1D,
     pool::MAX_POOL2D,
     pool::MAX_POOL1D,
+    pool::LP_POOL2D,
     prelu::PRELU,
     rrelu::RRELU,
     softmax::LOG_SOFTMAX,

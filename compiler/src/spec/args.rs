@@ -394,6 +394,10 @@ impl<'a> Args<'a> {
 
     /// Reports the keys that nothing asked for, and those that are missing but for a slip in such a key. Whether all was well.
     pub fn finish(mut self) -> bool {
+        // As the table lists them, behind those that every layer has.
+        let arguments = self.arguments;
+        self.asked
+            .sort_by_key(|key| arguments.iter().position(|argument| argument.name == *key).map_or(0, |at| at + 1));
         let unknown: Vec<Key> = self
             .table
             .entries

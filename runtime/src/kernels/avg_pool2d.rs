@@ -7,7 +7,7 @@ use super::pool2d::{self, GROUP, Pool2d};
 use super::statistics;
 use super::window::{self, Reduction, load, store};
 use crate::parallel::{self, for_each_chunk, for_each_chunk_scratch, items_per_task};
-use crate::simd::{BLOCK, Kernel, Simd, dispatch};
+use crate::simd::{BLOCK, Isa, Kernel, Simd, dispatch};
 
 /// Checks what the kernels rely on and returns the number of planes.
 #[track_caller]
@@ -47,8 +47,19 @@ fn write_divisors<'a>(op: &AvgPool2d, table: &'a mut [f32]) -> Divisors<'a> {
 ///
 /// If the lengths disagree with `op`, or the windows are dilated.
 pub fn forward(context: &mut Context, op: &AvgPool2d, input: &[f32], output: &mut [f32]) {
-    planes(op, input.len(), output.len());
     let isa = context.isa;
+    let scratch = context.scratch(forward_scratch_len(op, input.len(), output.len()));
+    forward_in(isa, op, input, output, scratch);
+}
+
+/// Floats of scratch that [`forward_in`] takes.
+pub(super) fn forward_scratch_len(op: &AvgPool2d, input_len: usize, output_len: usize) -> usize {
+    if op.is_global() { 0 } else { table_len(op) + window::scratch_len(&op.pool, input_len, output_len) }
+}
+
+/// [`forward`] with scratch of the caller's.
+pub(super) fn forward_in(isa: Isa, op: &AvgPool2d, input: &[f32], output: &mut [f32], scratch: &mut [f32]) {
+    planes(op, input.len(), output.len());
     if op.is_global() {
         let (plane, divisor) = (op.pool.input_plane(), f64::from(op.divisor(0, 0)) * f64::from(op.divisor(1, 0)));
         let per_task = items_per_task(output.len(), plane);
@@ -56,7 +67,6 @@ pub fn forward(context: &mut Context, op: &AvgPool2d, input: &[f32], output: &mu
             dispatch(isa, Means { input: &input[i * per_task * plane..], plane, divisor, output });
         });
     }
-    let scratch = context.scratch(table_len(op) + window::scratch_len(&op.pool, input.len(), output.len()));
     let (table, scratch) = scratch.split_at_mut(table_len(op));
     window::reduce(isa, &op.pool, write_divisors(op, table), input, output, scratch);
 }
@@ -69,8 +79,24 @@ pub fn forward(context: &mut Context, op: &AvgPool2d, input: &[f32], output: &mu
 ///
 /// If the lengths disagree with `op`, or the windows are dilated.
 pub fn backward(context: &mut Context, op: &AvgPool2d, grad_output: &[f32], grad_input: &mut [f32]) {
-    let planes = planes(op, grad_input.len(), grad_output.len());
     let isa = context.isa;
+    let scratch = context.scratch(backward_scratch_len(op, grad_input.len()));
+    backward_in(isa, op, grad_output, grad_input, scratch);
+}
+
+/// Floats of scratch that [`backward_in`] takes.
+pub(super) fn backward_scratch_len(op: &AvgPool2d, input_len: usize) -> usize {
+    if op.is_global() {
+        return 0;
+    }
+    let rows = input_len / op.pool.input[2];
+    let tasks = rows.div_ceil(items_per_task(rows, 2 * op.pool.input[2]));
+    table_len(op) + GROUP * Backward::row_len(&op.pool) * tasks.min(parallel::threads())
+}
+
+/// [`backward`] with scratch of the caller's.
+pub(super) fn backward_in(isa: Isa, op: &AvgPool2d, grad_output: &[f32], grad_input: &mut [f32], scratch: &mut [f32]) {
+    let planes = planes(op, grad_input.len(), grad_output.len());
     if op.is_global() {
         let (plane, divisor) = (op.pool.input_plane(), op.divisor(0, 0) * op.divisor(1, 0));
         let per_task = items_per_task(planes, plane);
@@ -84,7 +110,6 @@ pub fn backward(context: &mut Context, op: &AvgPool2d, grad_output: &[f32], grad
     let rows = planes * height;
     let per_task = items_per_task(rows, 2 * width);
     let each = GROUP * Backward::row_len(&op.pool);
-    let scratch = context.scratch(table_len(op) + each * rows.div_ceil(per_task).min(parallel::threads()));
     let (table, scratch) = scratch.split_at_mut(table_len(op));
     let divisors = write_divisors(op, table);
     for_each_chunk_scratch(grad_input, per_task * width, scratch, each, |i, grad_input, scratch| {

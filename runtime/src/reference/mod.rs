@@ -14,6 +14,7 @@ pub mod im2col;
 pub mod layer_norm;
 pub mod linear;
 pub mod local_response_norm;
+pub mod lp_pool2d;
 pub mod max_pool2d;
 pub mod max_unpool2d;
 pub mod prelu;

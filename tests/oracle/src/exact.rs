@@ -82,6 +82,13 @@ fn one(
             y
         }
         Op::AvgPool { window, count_include_pad, divisor } => avg_pool(window, *count_include_pad, *divisor, x),
+        // PyTorch takes the mean of what a window holds times the size of a whole one.
+        Op::LpPool { window, norm_type } => {
+            let powers: Vec<f64> = x.iter().map(|x| x.powf(*norm_type)).collect();
+            let whole = (window.kernel[0] * window.kernel[1]) as f64;
+            let means = avg_pool(window, true, None, &powers);
+            means.into_iter().map(|mean| (mean * whole).powf(1.0 / norm_type)).collect()
+        }
         Op::AdaptiveAvgPool { input, output } => planes(*output, x.len() / (input[1] * input[2]), |plane, oy, ox| {
             let (rows, columns) = (bin(input[1], output[1], oy), bin(input[2], output[2], ox));
             let count = rows.len() * columns.len();

@@ -50,6 +50,10 @@ pub enum Op {
         count_include_pad: bool,
         divisor: Option<usize>,
     },
+    LpPool {
+        window: Window,
+        norm_type: f64,
+    },
     AdaptiveAvgPool {
         input: [usize; 3],
         output: [usize; 3],
@@ -240,6 +244,10 @@ impl Op {
                 let count_include_pad = args.flag("count_include_pad", true);
                 let divisor = args.size("divisor_override");
                 (Op::AvgPool { window, count_include_pad, divisor }, unmap(window.output))
+            }
+            "lp_pool2d" => {
+                let window = pool_window(&args, map(x), 2);
+                (Op::LpPool { window, norm_type: args.number("norm_type", 2.0) }, unmap(window.output))
             }
             "max_unpool2d" => {
                 let (input, kernel) = (map(x), args.pair("kernel_size", 2, 1).expect("a kernel"));

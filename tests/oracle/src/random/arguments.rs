@@ -19,7 +19,9 @@ pub(super) fn arguments(draw: &mut Draw, kind: &str, shape: &[usize], least: usi
         }
         "conv1d" | "conv2d" => convolution(draw, &mut args, channels, sizes)?,
         "conv_transpose2d" => transposed(draw, &mut args, channels, sizes)?,
-        "max_pool1d" | "max_pool2d" | "avg_pool1d" | "avg_pool2d" => pooling(draw, &mut args, kind, sizes),
+        "max_pool1d" | "max_pool2d" | "avg_pool1d" | "avg_pool2d" | "lp_pool2d" => {
+            pooling(draw, &mut args, kind, sizes)
+        }
         "adaptive_avg_pool2d" | "adaptive_max_pool2d" => {
             let output: Vec<usize> = sizes.iter().map(|_| draw.between(1, 5)).collect();
             args.push(("output_size", either(draw, &output)));
@@ -201,20 +203,25 @@ fn transposed(draw: &mut Draw, args: &mut Args, channels: usize, sizes: &[usize]
 }
 
 fn pooling(draw: &mut Draw, args: &mut Args, kind: &str, sizes: &[usize]) {
-    let max = kind.starts_with("max");
+    let (max, power) = (kind.starts_with("max"), kind == "lp_pool2d");
     let kernel: Vec<usize> = sizes.iter().map(|&size| draw.between(1, size.min(3))).collect();
     args.push(("kernel_size", either(draw, &kernel)));
     if draw.once_in(2) {
         let stride: Vec<usize> = sizes.iter().map(|_| draw.between(1, 3)).collect();
         args.push(("stride", either(draw, &stride)));
-        let padding: Vec<usize> = kernel.iter().map(|k| draw.between(0, k / 2)).collect();
-        args.push(("padding", either(draw, &padding)));
+        if !power {
+            let padding: Vec<usize> = kernel.iter().map(|k| draw.between(0, k / 2)).collect();
+            args.push(("padding", either(draw, &padding)));
+        }
         flag(draw, args, "ceil_mode", false);
         if max && kernel.iter().zip(sizes).all(|(k, &size)| 2 * (k - 1) < size) {
             args.push(("dilation", draw.between(1, 2).to_string()));
         }
     }
-    if !max {
+    if power {
+        // Even ones: the others are NaN where a sum is negative.
+        args.push(("norm_type", draw.pick(&["2", "4"]).into()));
+    } else if !max {
         flag(draw, args, "count_include_pad", true);
         if kind == "avg_pool2d" && draw.once_in(4) {
             args.push(("divisor_override", draw.between(1, 7).to_string()));

@@ -9,7 +9,7 @@ pub use draw::Draw;
 use writer::{MANY, Writer};
 
 /// Every type of layer.
-pub const KINDS: [&str; 38] = [
+pub const KINDS: [&str; 39] = [
     "adaptive_avg_pool2d",
     "adaptive_max_pool2d",
     "add",
@@ -35,6 +35,7 @@ pub const KINDS: [&str; 38] = [
     "linear",
     "local_response_norm",
     "log_softmax",
+    "lp_pool2d",
     "max_pool1d",
     "max_pool2d",
     "max_unpool2d",

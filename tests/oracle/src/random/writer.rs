@@ -30,6 +30,7 @@ const THREE_AXES: &[&str] = &[
     "conv_transpose2d",
     "max_pool2d",
     "avg_pool2d",
+    "lp_pool2d",
     "adaptive_avg_pool2d",
     "adaptive_max_pool2d",
     "batch_norm2d",
