@@ -4,6 +4,7 @@
 //! [`Source`] -> [`spec::table::Table`] -> [`graph::Graph`] -> [`shape::Shaped`] -> [`lower::Program`] -> [`memory::Planned`] -> tokens.
 //! From `Shaped` on there are three programs of one type: for evaluation, for training and for inference.
 
+mod compiled;
 mod descriptor;
 pub mod diagnostic;
 pub mod emit;
@@ -18,6 +19,7 @@ pub mod suggest;
 pub mod tokens;
 pub mod weights;
 
+pub use compiled::Compiled;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use emit::{Files, Item, Weights};
 pub use source::Source;
@@ -34,19 +36,6 @@ impl Failure {
     pub fn render(&self, source: &Source) -> String {
         self.diagnostics.iter().map(|diagnostic| diagnostic.render(source)).collect::<Vec<_>>().join("\n\n")
     }
-}
-
-/// A network that is ready to be emitted.
-#[derive(Debug)]
-pub struct Compiled {
-    /// Shapes, parameters and names.
-    pub shaped: shape::Shaped,
-    /// The program of evaluation mode.
-    pub evaluation: memory::Planned,
-    /// The program of a training step.
-    pub training: memory::Planned,
-    /// The program of the frozen network.
-    pub inference: memory::Planned,
 }
 
 /// Compiles a spec. With errors, all independent ones come together.

@@ -1,6 +1,7 @@
 //! The documentation of the generated type: what the network is, and its layers.
 
-use crate::Compiled;
+use crate::compiled::Compiled;
+use crate::lower::algorithm::Algorithm;
 use crate::lower::operation::{ConvolutionKernel, Operation};
 use crate::lower::program::Call;
 use crate::source::Source;
@@ -37,6 +38,14 @@ pub(super) fn lines(compiled: &Compiled, source: &Source, parameter_count: usize
         let count = if count > 0 { grouped(count as u64) } else { String::new() };
         lines.push(format!("| `{}` | {} | `{}` | {count} | {frozen} |", node.site.name, node.site.kind, node.output));
     }
+    if compiled.inference.program.calls.iter().any(is_winograd) {
+        lines.push(String::new());
+        lines.push(
+            "Winograd's algorithms compute outputs in tiles: a NaN, an infinity or a huge number in a pixel may change every output of \
+             the tiles that read it; with `[network] winograd = false` it changes those whose windows see it, as in evaluation."
+                .into(),
+        );
+    }
     let calls = compiled.inference.program.calls.len();
     let [head, tail] = [compiled.inference.program.cut, calls - compiled.inference.program.cut];
     lines.push(String::new());
@@ -68,5 +77,16 @@ fn made_of(call: &Call) -> String {
         Operation::Linear(_) => "packed".into(),
         Operation::Layer(_) => "as in evaluation".into(),
         _ => "blocked".into(),
+    }
+}
+
+fn is_winograd(call: &Call) -> bool {
+    match &call.operation {
+        Operation::Convolution(it) => match it.kernel {
+            ConvolutionKernel::Blocked(algorithm) => algorithm.tile().is_some(),
+            ConvolutionKernel::FromPlanar(algorithm) => algorithm.tile().is_some(),
+            ConvolutionKernel::Planar => false,
+        },
+        _ => false,
     }
 }

@@ -3,7 +3,7 @@
 use super::calls::Emitter;
 use super::offsets::Offsets;
 use super::spans::Spans;
-use crate::Compiled;
+use crate::compiled::Compiled;
 use crate::descriptor::Code;
 use crate::lower::cut::TAIL_BATCH;
 use crate::lower::operation::Extent;

@@ -1,6 +1,6 @@
 //! What the user sees of the generated type: its constants and methods, and its types of inputs and outputs.
 
-use super::{Item, Weights};
+use super::item::{Item, Weights};
 use crate::shape::{Shape, Shaped};
 use crate::tokens::{int, ints};
 use proc_macro2::TokenStream;

@@ -4,6 +4,7 @@ mod calls;
 mod documentation;
 mod info;
 mod interface;
+mod item;
 mod names;
 mod offsets;
 mod passes;
@@ -12,7 +13,7 @@ mod snapshots;
 mod spans;
 mod stub;
 
-use crate::Compiled;
+use crate::compiled::Compiled;
 use crate::descriptor::Code;
 use crate::memory::Planned;
 use crate::shape::Shape;
@@ -21,6 +22,7 @@ use crate::tokens::hygienic;
 use calls::{CallCode, Emitter};
 use info::AllSpans;
 use interface::Types;
+use item::track;
 use names::Names;
 use offsets::Offsets;
 use passes::Pass;
@@ -30,47 +32,8 @@ use spans::Spans;
 use std::collections::HashSet;
 use std::ops::Range;
 
+pub use item::{Files, Item, Weights};
 pub use stub::stub;
-
-/// The struct that the user wrote.
-#[derive(Debug, Clone)]
-pub struct Item {
-    /// Its attributes and doc comments.
-    pub attributes: TokenStream,
-    /// Its visibility.
-    pub vis: TokenStream,
-    /// Its name.
-    pub name: Ident,
-    /// The path of the runtime crate: `::castnet`, whatever the user's crate calls it.
-    pub krate: TokenStream,
-}
-
-/// Files that the generated code depends on, by their absolute paths: an edit of one compiles the crate again.
-#[derive(Debug, Clone, Default)]
-pub struct Files {
-    /// The spec; `None` where it stands in the attribute.
-    pub spec: Option<String>,
-    /// The weights that are built in.
-    pub weights: Option<Weights>,
-}
-
-/// A file with weights, whose tensors are known to be the network's.
-#[derive(Debug, Clone)]
-pub struct Weights {
-    /// The path as the user wrote it.
-    pub written: String,
-    /// The absolute path.
-    pub path: String,
-}
-
-/// What lets an edit of a file compile the crate again.
-fn track(path: Option<&String>) -> Option<TokenStream> {
-    path.map(|path| {
-        quote!(
-            const _: &[u8] = ::core::include_bytes!(#path);
-        )
-    })
-}
 
 /// The struct with its documentation and its implementation.
 pub fn network(item: &Item, source: &Source, compiled: &Compiled, files: &Files) -> TokenStream {

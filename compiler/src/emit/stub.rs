@@ -1,7 +1,7 @@
 //! What is emitted after an error: the errors, and the type with its methods, so that the code that uses it brings no errors more.
 
 use super::interface::{Types, methods};
-use super::{Files, Item, track};
+use super::item::{Files, Item, track};
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 

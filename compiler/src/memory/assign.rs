@@ -1,6 +1,6 @@
 //! Places for things of which some live at the same time.
 
-use super::Place;
+use super::planned::Place;
 use crate::lower::operation::Extent;
 
 /// Offsets are multiples of this many floats: one cache line and one AVX-512 vector, 64 bytes.

@@ -2,7 +2,7 @@
 //!
 //! It is little to write but much to share: one thread writes it all, and every other fetches its part from that one's cache.
 
-use super::{Arena, Place, Planned};
+use super::planned::{Arena, Place, Planned};
 use crate::lower::program::{Id, Layout, Part, Program};
 use std::collections::BTreeMap;
 
