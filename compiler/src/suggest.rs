@@ -4,10 +4,14 @@ use strsim::osa_distance;
 
 /// The most bytes of a word that is compared with the known ones, of which none is half as long. The time that this takes grows with
 /// its length.
-const MOST: usize = 256;
+pub const MOST: usize = 256;
 
 /// A word without what people write differently: case, `_`, `-`, `.` and spaces.
 pub fn plain(word: &str) -> String {
+    // Nothing that is longer is looked for.
+    if word.len() > MOST {
+        return word.to_string();
+    }
     word.to_lowercase().replace(['-', '_', ' ', '.'], "")
 }
 

@@ -1,13 +1,13 @@
 //! What people mean by words that other frameworks have: answered before anything that is only spelled alike, since `hardtanh` is no
 //! `tanh` and `unflatten` is the opposite of `flatten`.
 //!
-//! Words are compared without case, `_`, `-` and the module in front, so that PyTorch's `nn.ReLU` and `relu_` are `relu`.
+//! A word longer than any that is compared has no meaning. Words are compared without case, `_`, `-` and the module in front, so that PyTorch's `nn.ReLU` and `relu_` are `relu`.
 
 mod keys;
 mod types;
 mod words;
 
-use crate::suggest::plain;
+use crate::suggest::{MOST, plain};
 use keys::{KEYS, OTHER_KEYS};
 use types::{THREE_AXES, TYPES};
 use words::{OTHER_WORDS, WORDS};
@@ -17,6 +17,9 @@ type Answers = &'static [(&'static [&'static str], &'static str)];
 
 /// The answer to a type that there is not.
 pub(super) fn of_type(word: &str) -> Option<&'static str> {
+    if word.len() > MOST {
+        return None;
+    }
     let word = bare(word);
     answer(TYPES, &word).or_else(|| word.ends_with("3d").then_some(THREE_AXES))
 }
@@ -32,6 +35,9 @@ fn answer(answers: Answers, word: &str) -> Option<&'static str> {
 
 /// The key that is meant by one that a layer does not know, among those that it does.
 pub(super) fn of_key(word: &str, known: &[&'static str]) -> Option<&'static str> {
+    if word.len() > MOST {
+        return None;
+    }
     let word = plain(word);
     let meant = KEYS.iter().filter(|(words, _)| words.iter().any(|other| plain(other) == word));
     meant.flat_map(|(_, keys)| keys.iter()).find_map(|key| known.iter().copied().find(|known| known == key))
@@ -39,11 +45,17 @@ pub(super) fn of_key(word: &str, known: &[&'static str]) -> Option<&'static str>
 
 /// The answer to a key that no layer has.
 pub(super) fn of_other_key(word: &str) -> Option<&'static str> {
+    if word.len() > MOST {
+        return None;
+    }
     answer(OTHER_KEYS, &plain(word))
 }
 
 /// The word that is meant by one that a key does not take, among those that it does.
 pub(super) fn of_word<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > MOST {
+        return None;
+    }
     let word = plain(word);
     let meant =
         |known: &&str| WORDS.iter().any(|(words, key)| key == known && words.iter().any(|other| plain(other) == word));
@@ -53,6 +65,9 @@ pub(super) fn of_word<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
 
 /// The answer to a word for which a key has none.
 pub(super) fn of_other_word(key: &str, word: &str) -> Option<&'static str> {
+    if word.len() > MOST {
+        return None;
+    }
     let word = plain(word);
     let found =
         OTHER_WORDS.iter().find(|(own, words, _)| *own == key && words.iter().any(|other| plain(other) == word));
