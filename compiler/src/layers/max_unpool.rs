@@ -22,7 +22,7 @@ static ARGUMENTS: [Argument; 5] = [
     Argument::new("indices", Kind::Reference, Fallback::Required("\"pool1\""), "the max_pool2d that found them"),
     pool::KERNEL_SIZE,
     pool::STRIDE,
-    pool::PADDING,
+    Argument::new("padding", Kind::PerAxis { least: 0 }, Fallback::Whole(0), "the padding of that max_pool2d"),
     Argument::new(
         "output_size",
         Kind::PerAxis { least: 1 },
