@@ -8,10 +8,12 @@ mod inner;
 mod tile;
 
 use super::Context;
+use super::tiles;
 use super::transpose::transpose;
 use crate::parallel::{self, Disjoint};
 use crate::simd::{BLOCK, Isa, Kernel, Simd, dispatch};
 use core::ops::Range;
+use tile::Product;
 
 /// Floats of a packed panel of the right matrix: 32 KiB, which the L1 cache holds beside what streams through.
 const PANEL: usize = 8 * 1024;
@@ -81,8 +83,8 @@ pub fn gemm(
     if !add && inner::pays(m, k) && a.col == 1 && b.row == 1 {
         return inner::product(isa, [m, n, k], a, b, bias, c);
     }
-    let (lanes, registers) = tile::traits(isa);
-    let shape = tile::best_shape(registers, m, n.div_ceil(lanes));
+    let (lanes, registers) = tiles::lanes_and_registers(isa);
+    let (shape, _) = tiles::best_shape::<&Product>(registers, m, n.div_ceil(lanes));
     let width = shape.1 * lanes;
     let slices = k.div_ceil((PANEL / width).max(1));
     let slice = k.div_ceil(slices);
@@ -232,7 +234,7 @@ impl Kernel for Task<'_> {
                 (right.as_ptr(), whole.width)
             };
             let start = (elements.start * all + tiles.start * elements.len()) * whole.shape.0;
-            let product = tile::Product {
+            let product = Product {
                 depth: elements.len(),
                 left: &left[start..][..tiles.len() * elements.len() * whole.shape.0],
                 right,
@@ -246,7 +248,7 @@ impl Kernel for Task<'_> {
                 c_row: n,
             };
             // SAFETY: `right` holds whole rows of the panel; these rows and columns of `c` are this task's.
-            unsafe { tile::product(simd, whole.shape, &product) };
+            unsafe { tiles::run(S::ISA, whole.shape, &product) };
         }
     }
 }

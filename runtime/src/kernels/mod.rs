@@ -30,10 +30,10 @@ mod context;
 pub(crate) mod map;
 pub mod math;
 mod random;
-pub(crate) mod shapes;
 pub(crate) mod statistics;
 #[cfg(all(test, feature = "std"))]
 pub(crate) mod testing;
+pub(crate) mod tiles;
 pub(crate) mod transpose;
 mod window;
 

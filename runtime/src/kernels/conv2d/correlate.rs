@@ -6,9 +6,10 @@
 
 use super::plan::{Band, Pass, Plan};
 use super::planes::Source;
-use super::tile::{Sweep, sweep};
+use super::tile::Sweep;
 use super::unfold::Unfold;
 use super::{Context, Conv2d};
+use crate::kernels::tiles;
 use crate::parallel::{self, Disjoint};
 use crate::simd::{BLOCK, Kernel, Simd, dispatch};
 
@@ -255,7 +256,7 @@ impl Correlation<'_> {
     #[inline(always)]
     fn sweep_to_target<S: Simd>(
         &self,
-        simd: S,
+        _: S,
         panels: &[f32],
         position: Position,
         source: *const f32,
@@ -271,7 +272,7 @@ impl Correlation<'_> {
         // taken as it stands never runs past); segments write the band's results of these channels and samples, which no other task does.
         unsafe {
             correlation.output = self.target.as_ptr().add(start);
-            sweep(simd, self.plan.shape, &correlation);
+            tiles::run(S::ISA, self.plan.shape, &correlation);
         }
     }
 
@@ -298,7 +299,7 @@ impl Correlation<'_> {
             // SAFETY: as in `sweep_to_target`, the results being `[sample][channel][phase][row][column]` in this task's memory.
             unsafe {
                 correlation.output = results.as_mut_ptr();
-                sweep(simd, plan.shape, &correlation);
+                tiles::run(S::ISA, plan.shape, &correlation);
             }
         }
         let [_, height, width] = self.op.input;

@@ -2,10 +2,11 @@
 
 use super::axis::Axis;
 use super::planes::Layout;
-use super::tile::{Segment, Strip, best_shape};
+use super::tile::{Segment, Strip, Sweep};
 use super::{Conv2d, PaddingMode};
+use crate::kernels::tiles;
 use crate::parallel;
-use crate::simd::{BLOCK, Isa, Kernel, Simd, dispatch};
+use crate::simd::{BLOCK, Isa};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -65,26 +66,10 @@ pub(crate) struct Plan {
     pub(super) tasks: usize,
 }
 
-/// Lanes and registers of an instruction set.
-struct Traits;
-
-impl Kernel for Traits {
-    type Output = (usize, usize);
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> (usize, usize) {
-        (S::LANES, S::REGISTERS)
-    }
-}
-
-/// Lanes and registers of `isa`.
-pub(super) fn traits(isa: Isa) -> (usize, usize) {
-    dispatch(isa, Traits)
-}
-
 impl Plan {
     /// Works everything out anew.
     pub(super) fn make(&mut self, isa: Isa, op: &Conv2d, pass: Pass, batch: usize) {
-        let (lanes, registers) = traits(isa);
+        let (lanes, registers) = tiles::lanes_and_registers(isa);
         let (source_channels, target_channels) = match pass {
             Pass::Forward => (op.group_inputs(), op.group_outputs()),
             Pass::Backward => (op.group_outputs(), op.group_inputs()),
@@ -122,7 +107,7 @@ impl Plan {
             self.build_strips(lanes, [band, self.rows.outputs - (self.band_count - 1) * band]);
         }
         self.build_offsets(op, pass, source_channels, target_channels);
-        self.shape = best_shape(registers, target_channels, self.bands[0].strips.len());
+        (self.shape, _) = tiles::best_shape::<&Sweep>(registers, target_channels, self.bands[0].strips.len());
         self.tiles = target_channels.div_ceil(self.shape.0);
         let blocks = batch.div_ceil(self.layout.samples) * self.band_count;
         // Four tasks per thread even out what disturbs the threads.

@@ -3,29 +3,8 @@
 // Arrays of registers are indexed by loops that unroll: an iterator over one would be no clearer, two arrays are mostly involved.
 #![allow(clippy::needless_range_loop)]
 
-use crate::kernels::shapes::contains;
-use crate::simd::{Kernel, Simd, dispatch};
-
-/// Tiles for 32 vector registers: `M * N` accumulators, `N` vectors of pixels and a weight or two. At least 8 accumulators, since an FMA
-/// takes 4 cycles and two start in each.
-const SHAPES_32: [(usize, usize); 8] = [(24, 1), (12, 2), (8, 3), (6, 4), (4, 6), (3, 8), (2, 10), (1, 12)];
-/// Tiles for 16 vector registers.
-const SHAPES_16: [(usize, usize); 6] = [(12, 1), (6, 2), (4, 3), (3, 4), (2, 5), (1, 8)];
-
-/// The tiles for so many registers.
-const fn shapes(registers: usize) -> &'static [(usize, usize)] {
-    if registers >= 32 { &SHAPES_32 } else { &SHAPES_16 }
-}
-
-/// The tile that does `channels` x `vectors` in the fewest cycles.
-pub(super) fn best_shape(registers: usize, channels: usize, vectors: usize) -> (usize, usize) {
-    let cycles = |&(m, n): &(usize, usize)| {
-        // Two FMAs or two loads start in a cycle; an unaligned vector of pixels is two loads, as it mostly spans two cache lines.
-        let each = (m * n).max(m + 2 * n);
-        channels.div_ceil(m) * vectors.div_ceil(n) * each
-    };
-    shapes(registers).iter().copied().min_by_key(cycles).unwrap_or((1, 8))
-}
+use crate::kernels::tiles::Tiled;
+use crate::simd::Simd;
 
 /// A vector of results.
 #[derive(Clone, Copy, Debug)]
@@ -74,105 +53,73 @@ pub(super) struct Sweep<'a> {
     pub samples: usize,
 }
 
-/// Runs a sweep with tiles of `shape`, one of those that [`best_shape`] returns.
-///
-/// # Safety
-/// The strips' reads are within the source's allocation; the segments' writes are within the output's, which nobody else uses.
-#[inline(always)]
-pub(super) unsafe fn sweep<S: Simd>(_: S, shape: (usize, usize), job: &Sweep) {
-    /// Only made here, under the caller's promises.
-    struct Tile<'a, const M: usize, const N: usize>(&'a Sweep<'a>);
-    impl<const M: usize, const N: usize> Kernel for Tile<'_, M, N> {
-        type Output = ();
-        #[inline(always)]
-        fn run<S: Simd>(self, simd: S) {
-            if const { !contains(shapes(S::REGISTERS), (M, N)) } {
-                unreachable!("a tile that this instruction set has not");
-            }
-            // SAFETY: the caller's promises.
-            unsafe { run::<S, M, N>(simd, self.0) }
-        }
-    }
-    macro_rules! arms {
-        ($($m:literal x $n:literal),*) => {
-            match shape {
-                // A function of its own for each shape, compiled for the instruction set.
-                $(($m, $n) => dispatch(S::ISA, Tile::<$m, $n>(job)),)*
-                _ => unreachable!("a tile that best_shape does not know"),
-            }
-        };
-    }
-    if S::REGISTERS >= 32 {
-        arms!(24 x 1, 12 x 2, 8 x 3, 6 x 4, 4 x 6, 3 x 8, 2 x 10, 1 x 12)
-    } else {
-        arms!(12 x 1, 6 x 2, 4 x 3, 3 x 4, 2 x 5, 1 x 8)
-    }
-}
+/// Its promise: the strips' reads are within the source's allocation; the segments' writes are within the output's, which nobody else uses.
+impl Tiled for &Sweep<'_> {
+    const SHAPES_32: &'static [(usize, usize)] = &[(24, 1), (12, 2), (8, 3), (6, 4), (4, 6), (3, 8), (2, 10), (1, 12)];
+    const SHAPES_16: &'static [(usize, usize)] = &[(12, 1), (6, 2), (4, 3), (3, 4), (2, 5), (1, 8)];
+    const LOADS: usize = 2;
 
-/// See [`sweep`].
-///
-/// # Safety
-/// As there.
-#[inline(always)]
-unsafe fn run<S: Simd, const M: usize, const N: usize>(simd: S, job: &Sweep) {
-    let Some(last) = job.strips.len().checked_sub(1) else { return };
-    let depth = job.offsets.len();
-    for tile in 0..job.channels.div_ceil(M) {
-        let first_channel = tile * M;
-        let rows = M.min(job.channels - first_channel);
-        let panel = job.panels[first_channel * depth..][..M * depth].as_ptr();
-        let mut bias = [0.0; M];
-        if let Some(from) = job.bias {
-            bias[..rows].copy_from_slice(&from[first_channel..][..rows]);
-        }
-        // SAFETY: the first output channel of the tile.
-        let output = unsafe { job.output.add(first_channel * job.channel) };
-        for first in (0..=last).step_by(N) {
-            // A tile that runs past the last strip does it again.
-            let strips: [Strip; N] = core::array::from_fn(|j| job.strips[(first + j).min(last)]);
-            // SAFETY: the strip's place in the source.
-            let sources = strips.map(|strip| unsafe { job.source.add(strip.source as usize) });
-            let mut acc = [[simd.zero(); N]; M];
-            for i in 0..M {
-                acc[i] = [simd.splat(bias[i]); N];
+    #[inline(always)]
+    unsafe fn run<S: Simd, const M: usize, const N: usize>(self, simd: S) {
+        let Some(last) = self.strips.len().checked_sub(1) else { return };
+        let depth = self.offsets.len();
+        for tile in 0..self.channels.div_ceil(M) {
+            let first_channel = tile * M;
+            let rows = M.min(self.channels - first_channel);
+            let panel = self.panels[first_channel * depth..][..M * depth].as_ptr();
+            let mut bias = [0.0; M];
+            if let Some(from) = self.bias {
+                bias[..rows].copy_from_slice(&from[first_channel..][..rows]);
             }
-            let mut weights = panel;
-            for &offset in job.offsets {
-                let mut pixels = [simd.zero(); N];
-                for j in 0..N {
-                    // SAFETY: the caller's promise for every strip at every offset.
-                    pixels[j] = unsafe { simd.load_ptr(sources[j].add(offset as usize)) };
-                }
+            // SAFETY: the first output channel of the tile.
+            let output = unsafe { self.output.add(first_channel * self.channel) };
+            for first in (0..=last).step_by(N) {
+                // A tile that runs past the last strip does it again.
+                let strips: [Strip; N] = core::array::from_fn(|j| self.strips[(first + j).min(last)]);
+                // SAFETY: the strip's place in the source.
+                let sources = strips.map(|strip| unsafe { self.source.add(strip.source as usize) });
+                let mut acc = [[simd.zero(); N]; M];
                 for i in 0..M {
-                    // SAFETY: the panel holds M weights per offset.
-                    let weight = unsafe { simd.splat_ptr(weights.add(i)) };
-                    for j in 0..N {
-                        acc[i][j] = simd.mul_add(weight, pixels[j], acc[i][j]);
-                    }
+                    acc[i] = [simd.splat(bias[i]); N];
                 }
-                // SAFETY: as above; at most one past the end.
-                weights = unsafe { weights.add(M) };
-            }
-            for j in 0..N {
-                let Strip { first, count, .. } = strips[j];
-                for segment in &job.segments[first as usize..(first + count) as usize] {
-                    if segment.sample as usize >= job.samples {
-                        continue;
+                let mut weights = panel;
+                for &offset in self.offsets {
+                    let mut pixels = [simd.zero(); N];
+                    for j in 0..N {
+                        // SAFETY: the caller's promise for every strip at every offset.
+                        pixels[j] = unsafe { simd.load_ptr(sources[j].add(offset as usize)) };
                     }
-                    let [start, end] = segment.lanes.map(usize::from);
-                    // SAFETY: the caller's promise for every segment of the samples that there are, and the channels `rows`.
-                    unsafe {
-                        let to = output.add(segment.sample as usize * job.sample + segment.offset as usize);
-                        if end - start == S::LANES {
-                            for i in 0..M {
-                                if i < rows {
-                                    simd.store_ptr(acc[i][j], to.add(i * job.channel));
+                    for i in 0..M {
+                        // SAFETY: the panel holds M weights per offset.
+                        let weight = unsafe { simd.splat_ptr(weights.add(i)) };
+                        for j in 0..N {
+                            acc[i][j] = simd.mul_add(weight, pixels[j], acc[i][j]);
+                        }
+                    }
+                    // SAFETY: as above; at most one past the end.
+                    weights = unsafe { weights.add(M) };
+                }
+                for j in 0..N {
+                    let Strip { first, count, .. } = strips[j];
+                    for segment in &self.segments[first as usize..(first + count) as usize] {
+                        if segment.sample as usize >= self.samples {
+                            continue;
+                        }
+                        let [start, end] = segment.lanes.map(usize::from);
+                        // SAFETY: the caller's promise for every segment of the samples that there are, and the channels `rows`.
+                        unsafe {
+                            let to = output.add(segment.sample as usize * self.sample + segment.offset as usize);
+                            if end - start == S::LANES {
+                                for i in 0..M {
+                                    if i < rows {
+                                        simd.store_ptr(acc[i][j], to.add(i * self.channel));
+                                    }
                                 }
-                            }
-                        } else {
-                            for i in 0..M {
-                                if i < rows {
-                                    simd.store_ptr_lanes(acc[i][j], to.add(i * job.channel), start, end);
+                            } else {
+                                for i in 0..M {
+                                    if i < rows {
+                                        simd.store_ptr_lanes(acc[i][j], to.add(i * self.channel), start, end);
+                                    }
                                 }
                             }
                         }

@@ -5,11 +5,12 @@
 //! order of every sum depends on sizes alone.
 
 use super::axis::Axis;
-use super::dot::{self, Dot, dot};
-use super::outer::{self, Outer, Runs, outer};
-use super::plan::{BUDGET, Pass, Plan, traits};
+use super::dot::Dot;
+use super::outer::{Outer, Runs};
+use super::plan::{BUDGET, Pass, Plan};
 use super::planes::{Layout, Source, every};
 use super::{Context, Conv2d};
+use crate::kernels::tiles;
 use crate::kernels::transpose::transpose;
 use crate::parallel::{self, Disjoint};
 use crate::simd::{BLOCK, Isa, Kernel, Simd, dispatch};
@@ -38,7 +39,6 @@ struct WeightGradient<'a> {
     /// For each element of a group's kernel, where it reads in the group's planes.
     offsets: &'a [u32],
     lanes: usize,
-    registers: usize,
     /// Panels of output channels per group (with vectors of output channels).
     panels: usize,
     /// Samples in a block, bands of a sample, units (rows, or pixels of a map taken as one row) in a band.
@@ -139,7 +139,7 @@ impl Kernel for Transpose<'_> {
 
 impl<'a> WeightGradient<'a> {
     fn new(plan: &'a mut Plan, isa: Isa, op: &'a Conv2d, input: &'a [f32], upstream: &'a [f32]) -> Self {
-        let (lanes, registers) = traits(isa);
+        let (lanes, registers) = tiles::lanes_and_registers(isa);
         plan.rows.forward(op, 0);
         plan.cols.forward(op, 1);
         let [channels, height, width] = op.output;
@@ -148,8 +148,8 @@ impl<'a> WeightGradient<'a> {
         let whole = Layout::new(&plan.rows, &plan.cols, op.padding_mode, height, 1, lanes);
 
         // Half cycles per sample either way.
-        let (outer_shape, per_pixel) = outer::best_shape(registers, depth, vectors);
-        let (dot_shape, per_vector) = dot::best_shape(registers, op.group_outputs(), depth);
+        let (outer_shape, per_pixel) = tiles::best_shape::<Outer>(registers, depth, vectors);
+        let (dot_shape, per_vector) = tiles::best_shape::<&Dot>(registers, op.group_outputs(), depth);
         let flat = ((height - 1) * whole.pitch + width).div_ceil(lanes);
         let method = if per_pixel * height * width <= per_vector * flat { Method::Outer } else { Method::Dot };
         let as_is = method == Method::Outer && op.is_pointwise();
@@ -200,7 +200,6 @@ impl<'a> WeightGradient<'a> {
             shape,
             offsets: &plan.offsets,
             lanes,
-            registers,
             panels,
             samples,
             bands,
@@ -312,7 +311,7 @@ impl<'a> WeightGradient<'a> {
                 add: !block.start,
             };
             // SAFETY: `WeightGradient::prepare` wrote every pixel of the block: planes for all offsets, and the upstream gradient.
-            unsafe { outer(isa, self.registers, self.shape, whole) };
+            unsafe { tiles::run(isa, self.shape, whole) };
         });
     }
 
@@ -347,7 +346,7 @@ impl<'a> WeightGradient<'a> {
             };
             // SAFETY: `WeightGradient::prepare` wrote every vector of the block; planes end in a gap of a vector of zeros, up to which the last may
             // run. Tasks have channels and elements of the gradient of their own.
-            unsafe { dot(isa, self.registers, self.shape, &whole) };
+            unsafe { tiles::run(isa, self.shape, &whole) };
         });
     }
 }
