@@ -9,7 +9,7 @@ use quote::{ToTokens, format_ident, quote};
 
 /// The most calls of one function. Without optimisation every call in a function has a place of its own on the stack, some 200
 /// bytes: 200 of them take 40 KiB, and a network of any depth runs in a thread with 256 KiB.
-pub(super) const LONGEST: usize = 200;
+const LONGEST: usize = 200;
 
 /// What a pass is called and takes.
 pub(super) struct Pass<'a> {

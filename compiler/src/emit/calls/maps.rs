@@ -16,7 +16,7 @@ impl Emitter<'_> {
         let doc = self.doc(call, "a factor and an addend for each channel");
         let run = self.network.names.function(layer, "_frozen");
         let (place, place_item) = self.place(layer, &quote!(castnet::blocked::affine::packed_len(&#op)));
-        let (pack, pack_item) = self.pack_norm(call, layer, &it.norm, &op, &place);
+        let (pack, pack_item) = self.pack_norm(layer, &it.norm, &op, &place);
         let halo = self.zero_halo(call, quote!(#op.output));
         let items = quote! {
             static #op: castnet::blocked::BlockedAffine =

@@ -11,7 +11,7 @@ use super::names::Names;
 use super::offsets::Offsets;
 use crate::graph::ValueId;
 use crate::lower::operation::{ConvolutionKernel, Operation};
-use crate::lower::program::{Call, Id, Kind, Layout, Part, Program};
+use crate::lower::program::{Call, Id, Kind, Layout, Part, Program, What};
 use crate::memory::Planned;
 use crate::shape::Shaped;
 use crate::source::Source;
@@ -22,7 +22,7 @@ use std::collections::{HashMap, HashSet};
 
 /// The code of one call.
 pub(super) struct CallCode {
-    /// What stands beside the passes, and for which layer: a descriptor, a place in the packed weights, functions. Nothing where another
+    /// What stands beside the passes: a descriptor, a place in the packed weights, functions. Nothing where another
     /// call has it already.
     pub items: TokenStream,
     /// The function that packs its weights, if it has any.
@@ -54,8 +54,7 @@ pub(super) struct Network<'a> {
     pub offsets: &'a Offsets,
 }
 
-/// Emits the calls of one program after the other, and of each program's one after the other: packed weights follow each other, and what
-/// two calls share stands once.
+/// Emits the calls of a program in turn: packed weights follow each other, and what two calls share stands once.
 pub(super) struct Emitter<'a> {
     network: Network<'a>,
     program: &'a Program,
@@ -122,7 +121,7 @@ impl<'a> Emitter<'a> {
         CallCode { items: TokenStream::new(), pack: None, run }
     }
 
-    /// The value that plays a part of every call's.
+    /// The value that plays a part that every call of the kind has.
     fn value(&self, call: &Call, part: Part) -> Id {
         call.part(part).unwrap_or_default()
     }
@@ -166,7 +165,7 @@ impl<'a> Emitter<'a> {
             text.push_str(&format!(", {}:{}, frozen: {what}.", self.network.source.path, main.line));
         }
         if let Some(&before) = call.part(Part::Output).and_then(|id| self.kept.get(&id))
-            && let crate::lower::program::What::Value(ValueId::Node(node)) = self.program.values[before].what
+            && let What::Value(ValueId::Node(node)) = self.program.values[before].what
         {
             text.push_str(&format!(" The halo is that of `{}`, zero still.", site(node).name));
         }

@@ -2,7 +2,6 @@
 
 use super::{Emitter, local};
 use crate::lower::operation::Norm;
-use crate::lower::program::Call;
 use crate::tokens::{float, int};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -88,15 +87,7 @@ impl Emitter<'_> {
     }
 
     /// The function that packs a batch norm for itself.
-    pub(super) fn pack_norm(
-        &self,
-        call: &Call,
-        layer: usize,
-        norm: &Norm,
-        op: &Ident,
-        place: &Ident,
-    ) -> (Ident, TokenStream) {
-        debug_assert_eq!(call.layer(), Some(layer));
+    pub(super) fn pack_norm(&self, layer: usize, norm: &Norm, op: &Ident, place: &Ident) -> (Ident, TokenStream) {
         let name = self.network.names.function(layer, "_pack");
         let (mut variables, mut pieces) = (Vec::new(), Vec::new());
         let bind = self.norm(norm, &mut variables, &mut pieces);
